@@ -1,0 +1,1 @@
+//! OpenAI, and every upstream that speaks Chat Completions, as a ModelRunner.

@@ -1,0 +1,1 @@
+//! A scriptable OpenAI-shaped upstream on loopback, for tests, demonstrations and benchmarks.

@@ -1,0 +1,1 @@
+//! The Chat Completions and embeddings wire format, client and server side, without I/O.
