@@ -1,0 +1,612 @@
+//! One error type for everything that can go wrong with a call.
+//!
+//! Code that decides asks [`InferenceError::kind`] and its [`Policy`]; it does not match on variants. The text is one
+//! line that says what failed, with which value, and what would fix it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::policy::is_passing_status;
+use crate::{BreakerEffect, ErrorClass, ErrorKind, Policy, RequestId, Retryability};
+
+/// A cause, kept for `source()`.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Where an error happened and what the upstream said.
+///
+/// Holds no secrets, no URL beyond scheme, host and port, and at most 512 bytes of the upstream's own words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Origin {
+    /// The provider's name in this process.
+    pub provider: Option<Arc<str>>,
+    /// Scheme, host and port.
+    pub endpoint: Option<Arc<str>>,
+    /// The model asked for.
+    pub model: Option<String>,
+    /// Our name for the call.
+    pub request_id: Option<RequestId>,
+    /// The upstream's name for the attempt.
+    pub upstream_request_id: Option<String>,
+    /// The HTTP status, or the one an error inside a 200 stands for.
+    pub status: Option<u16>,
+    /// The upstream's error code.
+    pub code: Option<String>,
+    /// The upstream's error type.
+    pub error_type: Option<String>,
+    /// The request member the upstream complains about.
+    pub param: Option<String>,
+    /// The upstream's own words, cut to 512 bytes.
+    pub message: Option<String>,
+    /// How many attempts were made; 0 when none was.
+    pub attempts: u32,
+    /// Time since the call began.
+    pub elapsed: Duration,
+    /// Pieces of output already handed to the caller. Above 0, the call must not be repeated silently.
+    pub chunks: u64,
+}
+
+/// What ran out of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TimeoutPhase {
+    /// Connecting, TLS included.
+    Connect,
+    /// Waiting for the head of the response.
+    Head,
+    /// Waiting for the first piece of output.
+    FirstContent,
+    /// Waiting for more bytes.
+    IdleBytes,
+    /// Waiting for more output while only keep-alives came.
+    IdleContent,
+}
+
+impl TimeoutPhase {
+    /// The configuration key that sets the limit.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Head => "head",
+            Self::FirstContent => "first_content",
+            Self::IdleBytes => "idle_bytes",
+            Self::IdleContent => "idle_content",
+        }
+    }
+
+    const fn missing(self) -> &'static str {
+        match self {
+            Self::Connect => "no connection",
+            Self::Head => "no response head",
+            Self::FirstContent => "no output",
+            Self::IdleBytes => "no bytes",
+            Self::IdleContent => "no further output, only keep-alives,",
+        }
+    }
+}
+
+/// How the network failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TransportKind {
+    /// The host name is unknown.
+    Dns,
+    /// Nobody listens there.
+    Connect,
+    /// The TLS handshake failed.
+    Tls,
+    /// The server's certificate is not trusted.
+    Certificate,
+    /// The connection closed before the head of the response.
+    Closed,
+    /// The response is no HTTP.
+    Protocol,
+    /// The response points elsewhere; following it would carry the key to another host.
+    Redirect,
+}
+
+/// Why an answer cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DecodeKind {
+    /// Not the JSON it should be.
+    Json,
+    /// Not UTF-8.
+    Utf8,
+    /// Neither JSON nor an event stream: a web page, most often from a wrong address.
+    ContentType,
+    /// A success without an answer in it.
+    Empty,
+    /// One event is larger than the limit.
+    EventTooLarge,
+    /// The body is larger than the limit.
+    BodyTooLarge,
+    /// A count in the answer is beyond what any model does.
+    Excess,
+}
+
+/// Everything that can go wrong with a call.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InferenceError {
+    /// The request is wrong; the upstream's words, or ours, say how.
+    #[error("{}", at.line("request refused", ""))]
+    InvalidRequest {
+        /// Where.
+        at: Box<Origin>,
+    },
+    /// One request alone is over a size or rate limit; waiting does not help.
+    #[error("{}", at.line("request too large", "shorten the prompt or lower the output limit"))]
+    RequestTooLarge {
+        /// Where.
+        at: Box<Origin>,
+    },
+    /// The conversation is longer than the model's context.
+    #[error("{}", at.line("context length exceeded", "shorten the conversation or use a model with a larger context"))]
+    ContextLengthExceeded {
+        /// Where.
+        at: Box<Origin>,
+    },
+    /// A filter refused the request.
+    #[error("{}", at.line("refused by a content filter", ""))]
+    ContentFiltered {
+        /// Where.
+        at: Box<Origin>,
+    },
+    /// No such model, deployment or path.
+    #[error("{}", at.line("not found", "check the model name and the base URL"))]
+    ModelNotFound {
+        /// Where.
+        at: Box<Origin>,
+    },
+    /// The credential was not accepted.
+    #[error("{}", at.line("not authenticated", "check the API key"))]
+    Unauthenticated {
+        /// Where.
+        at: Box<Origin>,
+    },
+    /// The credential is good and not allowed to do this.
+    #[error("{}", at.line("not permitted", ""))]
+    PermissionDenied {
+        /// Where.
+        at: Box<Origin>,
+    },
+    /// Too many requests or tokens in a period.
+    #[error("{}", at.line("rate limited", &wait_text(*retry_after)))]
+    RateLimited {
+        /// Where.
+        at: Box<Origin>,
+        /// The wait the upstream asked for.
+        retry_after: Option<Duration>,
+    },
+    /// Money or a quota is used up; waiting does not help.
+    #[error("{}", at.line("quota exhausted", "check plan and billing with the provider"))]
+    QuotaExhausted {
+        /// Where.
+        at: Box<Origin>,
+    },
+    /// The upstream has no capacity right now.
+    #[error("{}", at.line("upstream overloaded", &wait_text(*retry_after)))]
+    Overloaded {
+        /// Where.
+        at: Box<Origin>,
+        /// The wait the upstream asked for.
+        retry_after: Option<Duration>,
+    },
+    /// The upstream failed.
+    #[error("{}", at.line("upstream failed", &wait_text(*retry_after)))]
+    Upstream {
+        /// Where.
+        at: Box<Origin>,
+        /// The wait the upstream asked for.
+        retry_after: Option<Duration>,
+    },
+    /// Nothing came in time.
+    #[error("{}", at.line(&format!("{} within {limit:?}", phase.missing()), &format!("raise timeouts.{} if it is this slow", phase.key())))]
+    Timeout {
+        /// Where.
+        at: Box<Origin>,
+        /// What ran out.
+        phase: TimeoutPhase,
+        /// The limit that passed.
+        limit: Duration,
+    },
+    /// The network failed.
+    #[error("{}", at.line(kind.what(), kind.cure()))]
+    Transport {
+        /// Where.
+        at: Box<Origin>,
+        /// How.
+        kind: TransportKind,
+        /// The network library's own error.
+        source: Option<Cause>,
+    },
+    /// The answer cannot be read.
+    #[error("{}", at.line(&format!("{}: {detail}", kind.what()), kind.cure()))]
+    Decode {
+        /// Where.
+        at: Box<Origin>,
+        /// Why.
+        kind: DecodeKind,
+        /// Which part, without upstream text.
+        detail: String,
+    },
+    /// The answer ended before the model said it was finished.
+    #[error("{}", at.line(&format!("answer cut short after {} pieces", at.chunks), "what arrived is incomplete"))]
+    StreamInterrupted {
+        /// Where.
+        at: Box<Origin>,
+        /// The network library's own error, if there was one.
+        source: Option<Cause>,
+    },
+    /// The breaker is open: the upstream failed too often to be asked now.
+    #[error("{}", at.line("circuit open", &wait_text(Some(*retry_after))))]
+    CircuitOpen {
+        /// Where.
+        at: Box<Origin>,
+        /// When it may be asked again.
+        retry_after: Duration,
+    },
+    /// Too many calls are waiting already.
+    #[error("{}", at.line("queue full", &wait_text(Some(*retry_after))))]
+    QueueFull {
+        /// Where.
+        at: Box<Origin>,
+        /// The wait that would have been needed.
+        retry_after: Duration,
+    },
+    /// The caller's time is up.
+    #[error("{}", at.line(&format!("not finished within the call's deadline of {limit:?}"), ""))]
+    DeadlineExceeded {
+        /// Where.
+        at: Box<Origin>,
+        /// The time the caller gave.
+        limit: Duration,
+    },
+    /// The configuration is wrong. The text names the key, the value and what would fix it.
+    #[error("{what}")]
+    Config {
+        /// What is wrong.
+        what: String,
+    },
+}
+
+impl InferenceError {
+    /// A wrong configuration; `what` names the key, the value and the way out.
+    pub fn config(what: impl Into<String>) -> Self {
+        Self::Config { what: what.into() }
+    }
+
+    /// A request refused before it was sent; `what` names the member and the way out.
+    pub fn invalid_request(what: impl Into<String>) -> Self {
+        Self::InvalidRequest { at: Box::new(Origin { message: Some(what.into()), ..Origin::default() }) }
+    }
+
+    /// An error of `kind` as an upstream reports it. Kinds that an upstream cannot report become
+    /// [`InferenceError::Upstream`].
+    pub fn reported(kind: ErrorKind, at: Box<Origin>, retry_after: Option<Duration>) -> Self {
+        match kind {
+            ErrorKind::InvalidRequest => Self::InvalidRequest { at },
+            ErrorKind::RequestTooLarge => Self::RequestTooLarge { at },
+            ErrorKind::ContextLengthExceeded => Self::ContextLengthExceeded { at },
+            ErrorKind::ContentFiltered => Self::ContentFiltered { at },
+            ErrorKind::ModelNotFound => Self::ModelNotFound { at },
+            ErrorKind::Unauthenticated => Self::Unauthenticated { at },
+            ErrorKind::PermissionDenied => Self::PermissionDenied { at },
+            ErrorKind::RateLimited => Self::RateLimited { at, retry_after },
+            ErrorKind::QuotaExhausted => Self::QuotaExhausted { at },
+            ErrorKind::Overloaded => Self::Overloaded { at, retry_after },
+            ErrorKind::StreamInterrupted => Self::StreamInterrupted { at, source: None },
+            _ => Self::Upstream { at, retry_after },
+        }
+    }
+
+    /// The kind, for every decision.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::InvalidRequest { .. } => ErrorKind::InvalidRequest,
+            Self::RequestTooLarge { .. } => ErrorKind::RequestTooLarge,
+            Self::ContextLengthExceeded { .. } => ErrorKind::ContextLengthExceeded,
+            Self::ContentFiltered { .. } => ErrorKind::ContentFiltered,
+            Self::ModelNotFound { .. } => ErrorKind::ModelNotFound,
+            Self::Unauthenticated { .. } => ErrorKind::Unauthenticated,
+            Self::PermissionDenied { .. } => ErrorKind::PermissionDenied,
+            Self::RateLimited { .. } => ErrorKind::RateLimited,
+            Self::QuotaExhausted { .. } => ErrorKind::QuotaExhausted,
+            Self::Overloaded { .. } => ErrorKind::Overloaded,
+            Self::Upstream { .. } => ErrorKind::Upstream,
+            Self::Timeout { .. } => ErrorKind::Timeout,
+            Self::Transport { .. } => ErrorKind::Transport,
+            Self::Decode { .. } => ErrorKind::Decode,
+            Self::StreamInterrupted { .. } => ErrorKind::StreamInterrupted,
+            Self::CircuitOpen { .. } => ErrorKind::CircuitOpen,
+            Self::QueueFull { .. } => ErrorKind::QueueFull,
+            Self::DeadlineExceeded { .. } => ErrorKind::DeadlineExceeded,
+            Self::Config { .. } => ErrorKind::Config,
+        }
+    }
+
+    /// The row of the table, before the details of this error are looked at.
+    pub fn policy(&self) -> Policy {
+        self.kind().policy()
+    }
+
+    /// Who has to act.
+    pub fn class(&self) -> ErrorClass {
+        self.policy().class
+    }
+
+    /// Whether the same upstream may be asked again. Never once output was handed over.
+    pub fn retryability(&self) -> Retryability {
+        if self.origin().is_some_and(|at| at.chunks > 0) || !self.is_transient() && !self.needs_refresh() {
+            return Retryability::Never;
+        }
+        if matches!(self, Self::Timeout { phase: TimeoutPhase::Connect, .. }) {
+            return Retryability::Backoff; // nothing was sent, so nothing can be billed twice
+        }
+        self.policy().retry
+    }
+
+    fn needs_refresh(&self) -> bool {
+        self.policy().retry == Retryability::AfterRefresh
+    }
+
+    /// Whether the cause passes by itself, so that asking again later can work.
+    ///
+    /// Says nothing about whether asking again is safe; [`InferenceError::retryability`] does.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Upstream { at, .. } => at.status.is_none_or(is_passing_status),
+            Self::Transport { kind, .. } => {
+                !matches!(kind, TransportKind::Certificate | TransportKind::Redirect)
+            }
+            Self::Decode { kind, .. } => {
+                matches!(kind, DecodeKind::Json | DecodeKind::Utf8 | DecodeKind::Empty)
+            }
+            _ => self.policy().transient,
+        }
+    }
+
+    /// What it says about the upstream's health.
+    pub fn breaker_effect(&self) -> BreakerEffect {
+        self.policy().breaker
+    }
+
+    /// Whether another upstream may be asked instead. Never once output was handed over.
+    pub fn fails_over(&self) -> bool {
+        self.policy().fails_over && self.origin().is_none_or(|at| at.chunks == 0)
+    }
+
+    /// The wait that was asked for.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after, .. }
+            | Self::Overloaded { retry_after, .. }
+            | Self::Upstream { retry_after, .. } => *retry_after,
+            Self::CircuitOpen { retry_after, .. } | Self::QueueFull { retry_after, .. } => Some(*retry_after),
+            _ => None,
+        }
+    }
+
+    /// Where it happened; `None` for [`InferenceError::Config`].
+    pub fn origin(&self) -> Option<&Origin> {
+        match self {
+            Self::InvalidRequest { at }
+            | Self::RequestTooLarge { at }
+            | Self::ContextLengthExceeded { at }
+            | Self::ContentFiltered { at }
+            | Self::ModelNotFound { at }
+            | Self::Unauthenticated { at }
+            | Self::PermissionDenied { at }
+            | Self::QuotaExhausted { at }
+            | Self::RateLimited { at, .. }
+            | Self::Overloaded { at, .. }
+            | Self::Upstream { at, .. }
+            | Self::Timeout { at, .. }
+            | Self::Transport { at, .. }
+            | Self::Decode { at, .. }
+            | Self::StreamInterrupted { at, .. }
+            | Self::CircuitOpen { at, .. }
+            | Self::QueueFull { at, .. }
+            | Self::DeadlineExceeded { at, .. } => Some(at),
+            Self::Config { .. } => None,
+        }
+    }
+
+    /// The same, to fill in what a lower layer could not know.
+    pub fn origin_mut(&mut self) -> Option<&mut Origin> {
+        match self {
+            Self::InvalidRequest { at }
+            | Self::RequestTooLarge { at }
+            | Self::ContextLengthExceeded { at }
+            | Self::ContentFiltered { at }
+            | Self::ModelNotFound { at }
+            | Self::Unauthenticated { at }
+            | Self::PermissionDenied { at }
+            | Self::QuotaExhausted { at }
+            | Self::RateLimited { at, .. }
+            | Self::Overloaded { at, .. }
+            | Self::Upstream { at, .. }
+            | Self::Timeout { at, .. }
+            | Self::Transport { at, .. }
+            | Self::Decode { at, .. }
+            | Self::StreamInterrupted { at, .. }
+            | Self::CircuitOpen { at, .. }
+            | Self::QueueFull { at, .. }
+            | Self::DeadlineExceeded { at, .. } => Some(at),
+            Self::Config { .. } => None,
+        }
+    }
+}
+
+impl TransportKind {
+    const fn what(self) -> &'static str {
+        match self {
+            Self::Dns => "host name not found",
+            Self::Connect => "cannot connect",
+            Self::Tls => "TLS handshake failed",
+            Self::Certificate => "certificate not trusted",
+            Self::Closed => "connection closed before an answer",
+            Self::Protocol => "the answer is not HTTP",
+            Self::Redirect => "redirect refused",
+        }
+    }
+
+    const fn cure(self) -> &'static str {
+        match self {
+            Self::Dns => "check the host in the base URL",
+            Self::Connect => "is a server running there?",
+            Self::Tls | Self::Protocol => "is it http or https, and the right port?",
+            Self::Certificate => "is the base URL right, and the certificate valid?",
+            Self::Closed => "",
+            Self::Redirect => {
+                "set the base URL to the final address: following a redirect could carry the key to another host"
+            }
+        }
+    }
+}
+
+impl DecodeKind {
+    const fn what(self) -> &'static str {
+        match self {
+            Self::Json => "answer is not the JSON expected",
+            Self::Utf8 => "answer is not UTF-8",
+            Self::ContentType => "answer is not from a model API",
+            Self::Empty => "answer is empty",
+            Self::EventTooLarge => "event too large",
+            Self::BodyTooLarge => "body too large",
+            Self::Excess => "answer is beyond a limit",
+        }
+    }
+
+    const fn cure(self) -> &'static str {
+        match self {
+            Self::ContentType => "check the base URL: most end in /v1",
+            Self::EventTooLarge => "raise limits.max_event_bytes if this is right",
+            Self::BodyTooLarge => "raise limits.max_body_bytes if this is right",
+            Self::Json | Self::Utf8 | Self::Empty | Self::Excess => "",
+        }
+    }
+}
+
+fn wait_text(wait: Option<Duration>) -> String {
+    wait.map_or_else(String::new, |wait| format!("try again in {}", seconds(wait)))
+}
+
+fn seconds(time: Duration) -> String {
+    let text = format!("{:.1}", time.as_secs_f64());
+    format!("{}s", text.strip_suffix(".0").unwrap_or(&text))
+}
+
+impl Origin {
+    /// `provider: what after n attempts in t: upstream's words (http 429, code c, request r, at host); cure`
+    fn line(&self, what: &str, cure: &str) -> String {
+        use fmt::Write as _;
+        let mut line = String::with_capacity(160);
+        if let Some(provider) = &self.provider {
+            let _ = write!(line, "{provider}: ");
+        }
+        line.push_str(what);
+        if self.attempts > 1 {
+            let _ = write!(line, " after {} attempts in {}", self.attempts, seconds(self.elapsed));
+        }
+        if let Some(message) = self.message.as_deref().filter(|message| !message.is_empty()) {
+            line.push_str(": ");
+            line.push_str(message);
+        }
+        let mut open = " (";
+        let mut note = |name: &str, value: Option<&dyn fmt::Display>| {
+            if let Some(value) = value {
+                let _ = write!(line, "{open}{name} {value}");
+                open = ", ";
+            }
+        };
+        note("http", self.status.as_ref().map(|v| v as _));
+        note("code", self.code.as_ref().map(|v| v as _));
+        note("model", self.model.as_ref().map(|v| v as _));
+        note("at", self.endpoint.as_ref().map(|v| v as _));
+        note("request", self.upstream_request_id.as_ref().map(|v| v as _));
+        if open != " (" {
+            line.push(')');
+        }
+        if !cure.is_empty() {
+            let _ = write!(line, "; {cure}");
+        }
+        // Upstream words are in it: one line, and nothing that a terminal would obey.
+        if line.contains(char::is_control) { line.replace(char::is_control, " ") } else { line }
+    }
+
+    /// Cuts `text` to what an error keeps: at most 512 bytes, at a character's end.
+    pub fn excerpt(text: &str) -> String {
+        const LIMIT: usize = 512;
+        if text.len() <= LIMIT {
+            return text.to_owned();
+        }
+        let end = (0..=LIMIT - '…'.len_utf8()).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        format!("{}…", text.get(..end).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(change: impl FnOnce(&mut Origin)) -> Box<Origin> {
+        let mut at = Origin { provider: Some("openai".into()), ..Origin::default() };
+        change(&mut at);
+        Box::new(at)
+    }
+
+    #[test]
+    fn the_line_says_what_failed_and_what_would_fix_it() {
+        let error = InferenceError::RateLimited {
+            at: at(|at| {
+                at.attempts = 3;
+                at.elapsed = Duration::from_millis(12_400);
+                at.status = Some(429);
+                at.message = Some("slow\ndown\u{1b}[31m".into());
+            }),
+            retry_after: Some(Duration::from_secs(20)),
+        };
+        let expect =
+            "openai: rate limited after 3 attempts in 12.4s: slow down [31m (http 429); try again in 20s";
+        assert_eq!(error.to_string(), expect);
+    }
+
+    #[test]
+    fn nothing_is_repeated_once_output_was_handed_over() {
+        let error = InferenceError::Upstream { at: at(|at| at.chunks = 1), retry_after: None };
+        assert!(error.is_transient());
+        assert_eq!(error.retryability(), Retryability::Never);
+        assert!(!error.fails_over());
+        let error = InferenceError::Upstream { at: at(|_| ()), retry_after: None };
+        assert_eq!(error.retryability(), Retryability::Backoff);
+        assert!(error.fails_over());
+    }
+
+    #[test]
+    fn a_certificate_or_a_redirect_or_an_unsupported_route_does_not_cure_itself() {
+        for kind in [TransportKind::Certificate, TransportKind::Redirect] {
+            let error = InferenceError::Transport { at: at(|_| ()), kind, source: None };
+            assert_eq!(error.retryability(), Retryability::Never);
+        }
+        let error = InferenceError::Upstream { at: at(|at| at.status = Some(501)), retry_after: None };
+        assert_eq!(error.retryability(), Retryability::Never);
+    }
+
+    #[test]
+    fn a_refused_key_is_worth_one_refresh() {
+        let error = InferenceError::Unauthenticated { at: at(|_| ()) };
+        assert_eq!(error.retryability(), Retryability::AfterRefresh);
+        assert!(!error.is_transient());
+    }
+
+    #[test]
+    fn an_excerpt_ends_at_a_character() {
+        let long = "é".repeat(400);
+        let cut = Origin::excerpt(&long);
+        assert!(cut.len() <= 512 && cut.ends_with('…'));
+        assert_eq!(Origin::excerpt("short"), "short");
+    }
+}

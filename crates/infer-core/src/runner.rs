@@ -1,0 +1,117 @@
+//! The one trait over remote language models.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::{CostEstimate, EmbedBatch, Embeddings, ExecuteBatch, InferenceError, RunHandle};
+
+/// Something that runs requests: a provider, or anything built over providers.
+///
+/// Shared as `Arc<dyn ModelRunner>`; state is inside.
+#[async_trait]
+pub trait ModelRunner: Send + Sync + fmt::Debug {
+    /// Who this is and what it can do. Constant for the life of the runner.
+    fn info(&self) -> &RunnerInfo;
+
+    /// Runs one request.
+    ///
+    /// Resolves at the *commit point*: with the first piece of content when streaming, with the whole answer when
+    /// collected. Before it a call may be repeated or sent elsewhere, after it never. Dropping the future or the handle
+    /// cancels the run and closes its connection.
+    ///
+    /// # Errors
+    /// One [`InferenceError`]; [`InferenceError::retryability`] and [`InferenceError::fails_over`] say what may be done.
+    async fn execute(&self, batch: ExecuteBatch) -> Result<RunHandle, InferenceError>;
+
+    /// Turns texts into vectors. Dropping the future cancels.
+    ///
+    /// # Errors
+    /// As for [`ModelRunner::execute`]; [`InferenceError::InvalidRequest`] where there are no embeddings.
+    async fn embed(&self, _batch: EmbedBatch) -> Result<Embeddings, InferenceError> {
+        Err(InferenceError::invalid_request(format!("{} has no embeddings", self.info().name)))
+    }
+
+    /// What the request would cost at least, or `None` when the model has no known price.
+    ///
+    /// Input is counted from bytes, output as the request's limit; without a limit output counts as nothing.
+    fn estimate(&self, _batch: &ExecuteBatch) -> Option<CostEstimate> {
+        None
+    }
+}
+
+/// Who a runner is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RunnerInfo {
+    /// The kind of provider: `openai`.
+    pub provider: &'static str,
+    /// Its name in this process, unique among the runners of a configuration.
+    pub name: Arc<str>,
+    /// What it can do.
+    pub capabilities: Capabilities,
+}
+
+impl RunnerInfo {
+    /// A runner that can do everything.
+    pub fn new(provider: &'static str, name: impl Into<Arc<str>>) -> Self {
+        Self { provider, name: name.into(), capabilities: Capabilities::ALL }
+    }
+}
+
+/// What a runner can pass on. Whether a model obeys is the model's matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "a set of independent facts, read by name")]
+pub struct Capabilities {
+    /// Answers as they are written.
+    pub streaming: bool,
+    /// Tools.
+    pub tools: bool,
+    /// Pictures.
+    pub vision: bool,
+    /// Answers that fit a schema.
+    pub json_schema: bool,
+    /// A reasoning effort.
+    pub reasoning: bool,
+    /// Vectors.
+    pub embeddings: bool,
+}
+
+impl Capabilities {
+    /// Everything.
+    pub const ALL: Self = Self {
+        streaming: true,
+        tools: true,
+        vision: true,
+        json_schema: true,
+        reasoning: true,
+        embeddings: true,
+    };
+}
+
+macro_rules! forward {
+    ($($pointer:ty),*) => {$(
+        #[async_trait]
+        impl<R: ModelRunner + ?Sized> ModelRunner for $pointer {
+            fn info(&self) -> &RunnerInfo {
+                (**self).info()
+            }
+
+            async fn execute(&self, batch: ExecuteBatch) -> Result<RunHandle, InferenceError> {
+                (**self).execute(batch).await
+            }
+
+            async fn embed(&self, batch: EmbedBatch) -> Result<Embeddings, InferenceError> {
+                (**self).embed(batch).await
+            }
+
+            fn estimate(&self, batch: &ExecuteBatch) -> Option<CostEstimate> {
+                (**self).estimate(batch)
+            }
+        }
+    )*};
+}
+
+forward!(Arc<R>, Box<R>);

@@ -1,0 +1,109 @@
+//! How many tokens a call used.
+
+use crate::Usd;
+
+/// Token counts as the upstream reported them.
+///
+/// A count the upstream left out is 0. Detail counts are parts of `input_tokens` or `output_tokens`, never added to
+/// them; `uncounted_output_tokens` alone stands beside `output_tokens`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Usage {
+    /// Tokens read.
+    pub input_tokens: u64,
+    /// Tokens written, hidden reasoning included at almost every upstream.
+    pub output_tokens: u64,
+    /// The upstream's own total.
+    pub total_tokens: u64,
+    /// Part of the input served from a prompt cache.
+    pub cached_input_tokens: u64,
+    /// Part of the input written to a prompt cache.
+    pub cache_write_tokens: u64,
+    /// Hidden reasoning.
+    pub reasoning_tokens: u64,
+    /// Output that the upstream bills and leaves out of `output_tokens`; 0 almost everywhere.
+    ///
+    /// xAI counts reasoning outside the output and inside the total (its clients' source, read 2026-11-21).
+    pub uncounted_output_tokens: u64,
+    /// Sound in the input.
+    pub input_audio_tokens: u64,
+    /// Sound in the output.
+    pub output_audio_tokens: u64,
+    /// Predicted tokens that were used.
+    pub accepted_prediction_tokens: u64,
+    /// Predicted tokens that were not, billed as output.
+    pub rejected_prediction_tokens: u64,
+    /// What the upstream itself says the call cost.
+    pub reported_cost: Option<Usd>,
+}
+
+impl Usage {
+    /// Input and output counts, with their sum as total.
+    pub const fn new(input_tokens: u64, output_tokens: u64) -> Self {
+        Self {
+            input_tokens,
+            output_tokens,
+            total_tokens: input_tokens.saturating_add(output_tokens),
+            cached_input_tokens: 0,
+            cache_write_tokens: 0,
+            reasoning_tokens: 0,
+            uncounted_output_tokens: 0,
+            input_audio_tokens: 0,
+            output_audio_tokens: 0,
+            accepted_prediction_tokens: 0,
+            rejected_prediction_tokens: 0,
+            reported_cost: None,
+        }
+    }
+
+    /// The output to bill.
+    pub const fn billed_output_tokens(&self) -> u64 {
+        self.output_tokens.saturating_add(self.uncounted_output_tokens)
+    }
+
+    /// The sum over two calls; counts stop at their maximum instead of wrapping.
+    #[must_use]
+    pub fn saturating_add(self, other: Self) -> Self {
+        let cost = match (self.reported_cost, other.reported_cost) {
+            (Some(a), Some(b)) => Some(a.saturating_add(b)),
+            (a, b) => a.or(b),
+        };
+        Self {
+            input_tokens: self.input_tokens.saturating_add(other.input_tokens),
+            output_tokens: self.output_tokens.saturating_add(other.output_tokens),
+            total_tokens: self.total_tokens.saturating_add(other.total_tokens),
+            cached_input_tokens: self.cached_input_tokens.saturating_add(other.cached_input_tokens),
+            cache_write_tokens: self.cache_write_tokens.saturating_add(other.cache_write_tokens),
+            reasoning_tokens: self.reasoning_tokens.saturating_add(other.reasoning_tokens),
+            uncounted_output_tokens: self
+                .uncounted_output_tokens
+                .saturating_add(other.uncounted_output_tokens),
+            input_audio_tokens: self.input_audio_tokens.saturating_add(other.input_audio_tokens),
+            output_audio_tokens: self.output_audio_tokens.saturating_add(other.output_audio_tokens),
+            accepted_prediction_tokens: self
+                .accepted_prediction_tokens
+                .saturating_add(other.accepted_prediction_tokens),
+            rejected_prediction_tokens: self
+                .rejected_prediction_tokens
+                .saturating_add(other.rejected_prediction_tokens),
+            reported_cost: cost,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_left_out_of_the_count_is_billed() {
+        let usage = Usage { uncounted_output_tokens: 200, ..Usage::new(100, 20) };
+        assert_eq!(usage.billed_output_tokens(), 220);
+    }
+
+    #[test]
+    fn sums_stop_at_the_maximum() {
+        let sum = Usage::new(u64::MAX, 1).saturating_add(Usage::new(5, 1));
+        assert_eq!((sum.input_tokens, sum.output_tokens), (u64::MAX, 2));
+    }
+}
