@@ -1,3 +1,91 @@
-//! xtask
+//! `cargo xtask`: every chore of this workspace as one command a file.
+//!
+//! Needs nothing but cargo. Tools that make a chore nicer (nextest) are used when they are there.
+//! Only [`real`] wants more: Python with `venv`, and a package index to fetch a small model from.
+//!
+//! Exit codes are the same for all commands: 0 all is well, 1 something failed and was named, 2 the
+//! command line was not understood.
 
-fn main() {}
+mod bench;
+mod ci;
+mod docs;
+mod features;
+mod floors;
+mod real;
+mod steps;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anstyle::{AnsiColor, Style};
+use clap::{Parser, Subcommand};
+
+/// The chores of this workspace.
+///
+/// While working: `cargo xtask ci --fast`. Before a push: `cargo xtask ci`.
+/// Each command prints what it runs, so a failing step can be repeated by hand.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    after_help = "Exit codes: 0 all is well, 1 something failed and was named, 2 bad command line."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Ci(ci::Args),
+    Test(test::Args),
+    Tidy(tidy::Args),
+    Floors(floors::Args),
+    Docs(docs::Args),
+    Bench(bench::Args),
+    Real(real::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Ci(args) => ci::run(&args),
+        Command::Test(args) => test::run(&args),
+        Command::Tidy(args) => tidy::run(&args),
+        Command::Floors(args) => floors::run(&args),
+        Command::Docs(args) => docs::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Real(args) => real::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let red = Style::new().bold().fg_color(Some(AnsiColor::Red.into()));
+            anstream::eprintln!("{red}error{red:#}: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_says_when_to_use_it_and_how_it_exits() {
+        for command in Cli::command().get_subcommands() {
+            let name = command.get_name();
+            assert!(command.get_long_about().is_some(), "{name} has one line of help and no more");
+            let exits = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(exits.contains("Exit codes:"), "{name} does not name its exit codes");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! `cargo xtask test`: all tests, then all examples in docs.
+
+use anyhow::{Result, ensure};
+use xshell::{Shell, cmd};
+
+use crate::workspace::{Workspace, cargo};
+
+/// Run the tests, then the examples in the docs.
+///
+/// Uses `cargo nextest` when it is installed, else `cargo test`. Whatever stands after `--` goes to
+/// that runner: a filter, `-p CRATE`, `--no-capture`. With such arguments the examples in the docs
+/// are left out, since a filter rarely means them. A run in which no test matched is a failure.
+///
+/// Tests against paid services and real models are ignored here; `cargo xtask real` runs the latter.
+#[derive(Debug, Default, clap::Args)]
+#[command(
+    after_help = "Examples:\n  cargo xtask test\n  cargo xtask test --props 4096\n  cargo xtask test -- -p remote-core breaker\n\n\
+                  Exit codes: 0 all passed, 1 a test failed or none ran, 2 bad command line."
+)]
+pub(crate) struct Args {
+    /// Cases a property test tries (the tests' own default is 256)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    props: Option<u32>,
+    /// Arguments for the test runner
+    #[arg(last = true)]
+    args: Vec<String>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let workspace = Workspace::load()?;
+    let shell = workspace.shell()?;
+    if let Some(cases) = args.props {
+        shell.set_var("PROPTEST_CASES", cases.to_string());
+    }
+    let scope = scope(&args.args);
+    if has_nextest(&shell) {
+        let nextest = cargo(&shell).args(["nextest", "run", "--no-tests", "fail"]);
+        nextest.args(scope).args(&args.args).run()?;
+    } else {
+        let mut call: Vec<&str> = vec!["test", "--tests"];
+        call.extend(scope);
+        call.extend(args.args.iter().map(String::as_str));
+        ensure_some_match(&shell, &call)?;
+        cargo(&shell).args(call).run()?;
+    }
+    if args.args.is_empty() {
+        cargo(&shell).args(["test", "--doc", "--workspace"]).run()?;
+    }
+    Ok(())
+}
+
+/// Fails unless `call`, a `cargo test` line, selects at least one test.
+///
+/// # Errors
+/// When the tests do not build, or when none is selected: a run of nothing would look like success.
+pub(crate) fn ensure_some_match(shell: &Shell, call: &[&str]) -> Result<usize> {
+    let list = if call.contains(&"--") { &["--list"][..] } else { &["--", "--list"] };
+    let listed = cargo(shell).args(call).args(list).quiet().read()?;
+    let count = count_listed(&listed);
+    ensure!(count > 0, "no test is selected by `cargo {}`", call.join(" "));
+    Ok(count)
+}
+
+/// How many tests stand in what the runner printed for `--list`.
+fn count_listed(listed: &str) -> usize {
+    listed.lines().filter(|line| line.ends_with(": test")).count()
+}
+
+fn has_nextest(shell: &Shell) -> bool {
+    cmd!(shell, "cargo-nextest --version").quiet().ignore_stdout().ignore_stderr().run().is_ok()
+}
+
+/// The whole workspace, unless the caller picked packages.
+fn scope(args: &[String]) -> Option<&'static str> {
+    let ours = args.iter().take_while(|arg| *arg != "--");
+    let picked = ours.into_iter().any(|a| a.starts_with("-p") || a.starts_with("--package"));
+    (!picked).then_some("--workspace")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<String> {
+        text.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn without_a_package_the_whole_workspace_is_tested() {
+        assert_eq!(scope(&words("")), Some("--workspace"));
+        assert_eq!(scope(&words("breaker --no-capture")), Some("--workspace"));
+        assert_eq!(scope(&words("-- -p")), Some("--workspace"));
+    }
+
+    #[test]
+    fn a_picked_package_is_not_widened_to_the_workspace() {
+        for args in ["-p remote-core", "--package=remote-core", "-premote-core breaker"] {
+            assert_eq!(scope(&words(args)), None, "{args}");
+        }
+    }
+
+    #[test]
+    fn an_empty_list_of_tests_counts_as_none() {
+        assert_eq!(count_listed("\n0 tests, 0 benchmarks\n"), 0);
+        assert_eq!(count_listed("a::b: test\nc: benchmark\nd: test\n\n2 tests, 1 benchmark\n"), 2);
+    }
+}
