@@ -67,13 +67,13 @@ impl Workspace {
     }
 }
 
-/// A call of the cargo that started this binary, free of what it told this binary.
+/// A call of cargo, free of what the cargo that started this binary told it.
 ///
 /// `cargo run` describes the running package in the environment. Left there, build scripts that
 /// watch those variables would be run again each time the caller changes from a shell to xtask.
+/// Called by its plain name, so that the line printed can be repeated; rustup keeps the toolchain.
 pub(crate) fn cargo(shell: &Shell) -> Cmd<'_> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = cmd!(shell, "{cargo}");
+    let mut command = cmd!(shell, "cargo");
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(describes_the_running_package) {
             command = command.env_remove(name);

@@ -1,8 +1,9 @@
 //! The questions put to the real model, and what counts as an answer.
 
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::io::{Read as _, Write as _};
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
@@ -20,7 +21,7 @@ const MAX_TOKENS: &str = "48";
 pub(super) fn run(workspace: &Workspace, steps: &mut Steps, server: &Server, prompt: &str) -> Result<()> {
     let program = steps.run("build infer", "Repeat with `cargo build -p infer-cmd`.", || build(workspace))?;
     let infer = Infer { program, base_url: format!("{}/v1", server.base_url()) };
-    let again = "Repeat by hand: `cargo xtask real --keep` prints the line to start from.";
+    let again = "Repeat by hand: `cargo xtask real --keep` prints the lines to start from.";
     let streamed = steps.run("infer chat, streamed", again, || streamed(&infer, prompt))?;
     steps.run("infer chat --json", again, || json(&infer, prompt, &streamed))?;
     steps.run("infer chat --no-stream", again, || collected(&infer, prompt, &streamed))?;
@@ -36,19 +37,28 @@ fn build(workspace: &Workspace) -> Result<PathBuf> {
     Ok(program)
 }
 
-/// Text appears on standard output and nothing is said on standard error.
+/// Text appears while it is still being made, not all at once at the end.
 fn streamed(infer: &Infer, prompt: &str) -> Result<String> {
-    let start = now();
-    let output = infer.chat(&[], prompt)?;
-    let text = Infer::text_of(&output)?;
-    anstream::println!("> {prompt}\n{text}\n({} in {})", words(&text), seconds(start.elapsed()));
+    let answer = infer.chat(&[], prompt)?;
+    let text = answer.text()?;
+    let (first, total, words) = (answer.first_after, answer.took, text.split_whitespace().count());
+    anstream::println!("> {prompt}\n{text}");
+    anstream::println!(
+        "({words} words in {}, the first after {} ms, in {} pieces)",
+        seconds(total),
+        first.as_millis(),
+        answer.pieces
+    );
+    ensure!(
+        answer.pieces > 1,
+        "the text came in one piece at the end: is standard output flushed as it streams?"
+    );
     Ok(text)
 }
 
 /// The object has its members, and the text is the one that was streamed: temperature is 0.
 fn json(infer: &Infer, prompt: &str, streamed: &str) -> Result<()> {
-    let output = infer.chat(&["--json"], prompt)?;
-    let printed = Infer::text_of(&output)?;
+    let printed = infer.chat(&["--json"], prompt)?.text()?;
     let reply: Value =
         serde_json::from_str(&printed).with_context(|| format!("not one JSON object: {printed}"))?;
     anstream::println!("{reply:#}");
@@ -59,18 +69,16 @@ fn json(infer: &Infer, prompt: &str, streamed: &str) -> Result<()> {
 }
 
 fn collected(infer: &Infer, prompt: &str, streamed: &str) -> Result<()> {
-    let output = infer.chat(&["--no-stream"], prompt)?;
-    same_text(&Infer::text_of(&output)?, streamed)
+    same_text(&infer.chat(&["--no-stream"], prompt)?.text()?, streamed)
 }
 
 /// The server's refusal arrives as exit code 1 and one line that a person understands.
 fn too_long(infer: &Infer) -> Result<()> {
     let prompt = "word ".repeat(CONTEXT_TOKENS as usize + 500);
-    let output = infer.chat(&[], &prompt)?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    anstream::println!("{}", said.trim());
-    ensure!(output.status.code() == Some(1), "ended with {}, should be exit code 1: {said}", output.status);
-    ensure!(output.stdout.is_empty(), "printed an answer although the call failed");
+    let Answer { status, text, said, .. } = infer.chat(&[], &prompt)?;
+    anstream::println!("{said}");
+    ensure!(status.code() == Some(1), "ended with {status}, should be exit code 1: {said}");
+    ensure!(text.is_empty(), "printed an answer although the call failed");
     ensure!(said.to_lowercase().contains("context"), "does not say that the context is too long: {said}");
     Ok(())
 }
@@ -96,41 +104,68 @@ struct Infer {
 
 impl Infer {
     /// One `infer chat`, the prompt on standard input, without any key from the caller's environment.
-    fn chat(&self, flags: &[&str], prompt: &str) -> Result<Output> {
+    fn chat(&self, flags: &[&str], prompt: &str) -> Result<Answer> {
+        let mut args = vec!["chat", "--base-url", &self.base_url, "--model", MODEL];
+        args.extend(["--temperature", "0", "--max-tokens", MAX_TOKENS]);
+        args.extend(flags);
+        anstream::eprintln!("$ infer {}", args.join(" "));
         let mut command = Command::new(&self.program);
-        command.args(["chat", "--base-url", &self.base_url, "--model", MODEL]);
-        command.args(["--temperature", "0", "--max-tokens", MAX_TOKENS]).args(flags);
-        command.env_remove("OPENAI_API_KEY").env("NO_PROXY", "127.0.0.1");
+        command.args(args).env_remove("OPENAI_API_KEY").env("NO_PROXY", "127.0.0.1");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        anstream::eprintln!("$ infer chat --base-url {} --model {MODEL} {}", self.base_url, flags.join(" "));
-        let mut child = command.spawn().with_context(|| format!("cannot start {}", shown(&self.program)))?;
-        let mut stdin = child.stdin.take().context("no standard input")?;
-        stdin.write_all(prompt.as_bytes()).context("infer closed its standard input early")?;
-        drop(stdin);
-        Ok(child.wait_with_output()?)
+        let start = now();
+        let mut child =
+            command.spawn().with_context(|| format!("cannot start {}", self.program.display()))?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // A program that gives up before reading says why on standard error; that is reported.
+            _ = stdin.write_all(prompt.as_bytes());
+        }
+        let mut stdout = child.stdout.take().context("no standard output")?;
+        let (mut text, mut pieces, mut first_after) = (Vec::new(), 0, Duration::ZERO);
+        let mut buffer = [0; 4096];
+        loop {
+            let length = stdout.read(&mut buffer)?;
+            if length == 0 {
+                break;
+            }
+            if pieces == 0 {
+                first_after = start.elapsed();
+            }
+            pieces += 1;
+            text.extend_from_slice(buffer.get(..length).unwrap_or_default());
+        }
+        let output = child.wait_with_output()?;
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        Ok(Answer { status: output.status, text, said, pieces, first_after, took: start.elapsed() })
     }
+}
 
+/// What one call of the program left behind.
+#[derive(Debug)]
+struct Answer {
+    status: ExitStatus,
+    /// Standard output.
+    text: Vec<u8>,
+    /// Standard error.
+    said: String,
+    /// Reads it took to drain standard output: 1 means nothing was shown before the end.
+    pieces: usize,
+    first_after: Duration,
+    took: Duration,
+}
+
+impl Answer {
     /// What was printed, after checking that the call succeeded.
-    fn text_of(output: &Output) -> Result<String> {
-        let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "infer ended with {}: {}", output.status, said.trim());
-        let text = String::from_utf8(output.stdout.clone()).context("the answer is not UTF-8")?;
-        ensure!(!text.trim().is_empty(), "infer succeeded and printed nothing; it said: {}", said.trim());
-        Ok(text.trim().to_owned())
+    fn text(&self) -> Result<String> {
+        ensure!(self.status.success(), "infer ended with {}: {}", self.status, self.said);
+        let text = std::str::from_utf8(&self.text).context("the answer is not UTF-8")?.trim();
+        ensure!(!text.is_empty(), "infer succeeded and printed nothing; it said: {}", self.said);
+        Ok(text.to_owned())
     }
 }
 
 fn same_text(text: &str, streamed: &str) -> Result<()> {
     ensure!(text.trim() == streamed, "the text differs from the streamed one:\n{text}\n---\n{streamed}");
     Ok(())
-}
-
-fn words(text: &str) -> String {
-    format!("{} words", text.split_whitespace().count())
-}
-
-fn shown(path: &Path) -> String {
-    path.display().to_string()
 }
 
 #[cfg(test)]

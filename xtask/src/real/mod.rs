@@ -14,7 +14,7 @@ use crate::workspace::Workspace;
 
 /// Run the command and the library against a real model on this machine.
 ///
-/// Fetches llama.cpp's server and a model of 135 million parameters into target/real (221 MB from a
+/// Fetches llama.cpp's server and a model of 135 million parameters into target/real (127 MB from a
 /// Python package index, once), starts the server on a free port of 127.0.0.1, and asks it through
 /// `infer chat` and through the tests of `runtime-openai` that are ignored elsewhere. No key, no
 /// money, nothing leaves the machine but that one download.
@@ -74,7 +74,11 @@ fn keep(server: &mut Server) -> Result<()> {
     let (url, model) = (server.base_url(), checks::MODEL);
     anstream::println!("\nThe server stays at {url}/v1 until Ctrl-C. Try:");
     anstream::println!(
-        "  cargo run -q -p infer-cmd -- chat --base-url {url}/v1 --model {model} \"Hello, who are you?\"\n"
+        "  cargo run -q -p infer-cmd -- chat --base-url {url}/v1 --model {model} \"Hello, who are you?\""
+    );
+    anstream::println!(
+        "  INFER_REAL_BASE_URL={url}/v1 INFER_REAL_EMBED_URL={}/v1 \\\n    cargo test -p runtime-openai --test real -- --ignored\n",
+        server.embeddings_url()
     );
     if !is_watched() {
         anstream::eprintln!("note: no terminal here; end it with a signal to this process");

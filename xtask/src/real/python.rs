@@ -50,7 +50,7 @@ fn create_venv(venv: &Path) -> Result<()> {
 }
 
 fn install(interpreter: &Path) -> Result<()> {
-    anstream::eprintln!("fetching {} (221 MB, once)", PACKAGES.join(" and "));
+    anstream::eprintln!("fetching {} (127 MB, once)", PACKAGES.join(" and "));
     let mut pip = Command::new(interpreter);
     pip.args(["-m", "pip", "install", "--no-deps", "--no-input", "--disable-pip-version-check"]);
     pip.args(["--only-binary", ":all:", "--retries", "2", "--progress-bar", "off"]).args(PACKAGES);
