@@ -47,7 +47,7 @@ fn check(workspace: &Workspace, steps: &mut Steps, args: &Args) -> Result<()> {
     let python = steps.run(
         "fetch the model",
         "It is kept in target/real; remove that folder to start over.",
-        || python::ensure(&home),
+        || python::installed(&home),
     )?;
     let mut server = steps
         .run("start the server", "Its log is target/real/server.log.", || Server::start(&python, &home))?;

