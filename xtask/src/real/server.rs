@@ -72,7 +72,7 @@ impl Server {
                 _ = sender.send(address);
             }
         });
-        let address = addresses.recv_timeout(START_TIMEOUT);
+        let address = addresses.recv_timeout(START_TIMEOUT).ok();
         address.with_context(|| {
             format!("the server ended or stayed silent while loading the model{}", tail(log))
         })
