@@ -3,128 +3,17 @@
 //! Code that decides asks [`InferenceError::kind`] and its [`Policy`]; it does not match on variants. The text is one
 //! line that says what failed, with which value, and what would fix it.
 
-use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
+use crate::origin::seconds;
 use crate::policy::is_passing_status;
-use crate::{BreakerEffect, ErrorClass, ErrorKind, Policy, RequestId, Retryability};
+use crate::{
+    BreakerEffect, DecodeKind, ErrorClass, ErrorKind, Origin, Policy, Retryability, TimeoutPhase,
+    TransportKind,
+};
 
 /// A cause, kept for `source()`.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
-
-/// Where an error happened and what the upstream said.
-///
-/// Holds no secrets, no URL beyond scheme, host and port, and at most 512 bytes of the upstream's own words.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Origin {
-    /// The provider's name in this process.
-    pub provider: Option<Arc<str>>,
-    /// Scheme, host and port.
-    pub endpoint: Option<Arc<str>>,
-    /// The model asked for.
-    pub model: Option<String>,
-    /// Our name for the call.
-    pub request_id: Option<RequestId>,
-    /// The upstream's name for the attempt.
-    pub upstream_request_id: Option<String>,
-    /// The HTTP status, or the one an error inside a 200 stands for.
-    pub status: Option<u16>,
-    /// The upstream's error code.
-    pub code: Option<String>,
-    /// The upstream's error type.
-    pub error_type: Option<String>,
-    /// The request member the upstream complains about.
-    pub param: Option<String>,
-    /// The upstream's own words, cut to 512 bytes.
-    pub message: Option<String>,
-    /// How many attempts were made; 0 when none was.
-    pub attempts: u32,
-    /// Time since the call began.
-    pub elapsed: Duration,
-    /// Pieces of output already handed to the caller. Above 0, the call must not be repeated silently.
-    pub chunks: u64,
-}
-
-/// What ran out of time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum TimeoutPhase {
-    /// Connecting, TLS included.
-    Connect,
-    /// Waiting for the head of the response.
-    Head,
-    /// Waiting for the first piece of output.
-    FirstContent,
-    /// Waiting for more bytes.
-    IdleBytes,
-    /// Waiting for more output while only keep-alives came.
-    IdleContent,
-}
-
-impl TimeoutPhase {
-    /// The configuration key that sets the limit.
-    pub const fn key(self) -> &'static str {
-        match self {
-            Self::Connect => "connect",
-            Self::Head => "head",
-            Self::FirstContent => "first_content",
-            Self::IdleBytes => "idle_bytes",
-            Self::IdleContent => "idle_content",
-        }
-    }
-
-    const fn missing(self) -> &'static str {
-        match self {
-            Self::Connect => "no connection",
-            Self::Head => "no response head",
-            Self::FirstContent => "no output",
-            Self::IdleBytes => "no bytes",
-            Self::IdleContent => "no further output, only keep-alives,",
-        }
-    }
-}
-
-/// How the network failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum TransportKind {
-    /// The host name is unknown.
-    Dns,
-    /// Nobody listens there.
-    Connect,
-    /// The TLS handshake failed.
-    Tls,
-    /// The server's certificate is not trusted.
-    Certificate,
-    /// The connection closed before the head of the response.
-    Closed,
-    /// The response is no HTTP.
-    Protocol,
-    /// The response points elsewhere; following it would carry the key to another host.
-    Redirect,
-}
-
-/// Why an answer cannot be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum DecodeKind {
-    /// Not the JSON it should be.
-    Json,
-    /// Not UTF-8.
-    Utf8,
-    /// Neither JSON nor an event stream: a web page, most often from a wrong address.
-    ContentType,
-    /// A success without an answer in it.
-    Empty,
-    /// One event is larger than the limit.
-    EventTooLarge,
-    /// The body is larger than the limit.
-    BodyTooLarge,
-    /// A count in the answer is beyond what any model does.
-    Excess,
-}
 
 /// Everything that can go wrong with a call.
 #[derive(Debug, thiserror::Error)]
@@ -357,7 +246,10 @@ impl InferenceError {
     /// Says nothing about whether asking again is safe; [`InferenceError::retryability`] does.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Upstream { at, .. } => at.status.is_none_or(is_passing_status),
+            // A success status means that the error was inside the body and says nothing about it.
+            Self::Upstream { at, .. } => {
+                at.status.is_none_or(|status| status < 300 || is_passing_status(status))
+            }
             Self::Transport { kind, .. } => {
                 !matches!(kind, TransportKind::Certificate | TransportKind::Redirect)
             }
@@ -440,112 +332,8 @@ impl InferenceError {
     }
 }
 
-impl TransportKind {
-    const fn what(self) -> &'static str {
-        match self {
-            Self::Dns => "host name not found",
-            Self::Connect => "cannot connect",
-            Self::Tls => "TLS handshake failed",
-            Self::Certificate => "certificate not trusted",
-            Self::Closed => "connection closed before an answer",
-            Self::Protocol => "the answer is not HTTP",
-            Self::Redirect => "redirect refused",
-        }
-    }
-
-    const fn cure(self) -> &'static str {
-        match self {
-            Self::Dns => "check the host in the base URL",
-            Self::Connect => "is a server running there?",
-            Self::Tls | Self::Protocol => "is it http or https, and the right port?",
-            Self::Certificate => "is the base URL right, and the certificate valid?",
-            Self::Closed => "",
-            Self::Redirect => {
-                "set the base URL to the final address: following a redirect could carry the key to another host"
-            }
-        }
-    }
-}
-
-impl DecodeKind {
-    const fn what(self) -> &'static str {
-        match self {
-            Self::Json => "answer is not the JSON expected",
-            Self::Utf8 => "answer is not UTF-8",
-            Self::ContentType => "answer is not from a model API",
-            Self::Empty => "answer is empty",
-            Self::EventTooLarge => "event too large",
-            Self::BodyTooLarge => "body too large",
-            Self::Excess => "answer is beyond a limit",
-        }
-    }
-
-    const fn cure(self) -> &'static str {
-        match self {
-            Self::ContentType => "check the base URL: most end in /v1",
-            Self::EventTooLarge => "raise limits.max_event_bytes if this is right",
-            Self::BodyTooLarge => "raise limits.max_body_bytes if this is right",
-            Self::Json | Self::Utf8 | Self::Empty | Self::Excess => "",
-        }
-    }
-}
-
 fn wait_text(wait: Option<Duration>) -> String {
     wait.map_or_else(String::new, |wait| format!("try again in {}", seconds(wait)))
-}
-
-fn seconds(time: Duration) -> String {
-    let text = format!("{:.1}", time.as_secs_f64());
-    format!("{}s", text.strip_suffix(".0").unwrap_or(&text))
-}
-
-impl Origin {
-    /// `provider: what after n attempts in t: upstream's words (http 429, code c, request r, at host); cure`
-    fn line(&self, what: &str, cure: &str) -> String {
-        use fmt::Write as _;
-        let mut line = String::with_capacity(160);
-        if let Some(provider) = &self.provider {
-            let _ = write!(line, "{provider}: ");
-        }
-        line.push_str(what);
-        if self.attempts > 1 {
-            let _ = write!(line, " after {} attempts in {}", self.attempts, seconds(self.elapsed));
-        }
-        if let Some(message) = self.message.as_deref().filter(|message| !message.is_empty()) {
-            line.push_str(": ");
-            line.push_str(message);
-        }
-        let mut open = " (";
-        let mut note = |name: &str, value: Option<&dyn fmt::Display>| {
-            if let Some(value) = value {
-                let _ = write!(line, "{open}{name} {value}");
-                open = ", ";
-            }
-        };
-        note("http", self.status.as_ref().map(|v| v as _));
-        note("code", self.code.as_ref().map(|v| v as _));
-        note("model", self.model.as_ref().map(|v| v as _));
-        note("at", self.endpoint.as_ref().map(|v| v as _));
-        note("request", self.upstream_request_id.as_ref().map(|v| v as _));
-        if open != " (" {
-            line.push(')');
-        }
-        if !cure.is_empty() {
-            let _ = write!(line, "; {cure}");
-        }
-        // Upstream words are in it: one line, and nothing that a terminal would obey.
-        if line.contains(char::is_control) { line.replace(char::is_control, " ") } else { line }
-    }
-
-    /// Cuts `text` to what an error keeps: at most 512 bytes, at a character's end.
-    pub fn excerpt(text: &str) -> String {
-        const LIMIT: usize = 512;
-        if text.len() <= LIMIT {
-            return text.to_owned();
-        }
-        let end = (0..=LIMIT - '…'.len_utf8()).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-        format!("{}…", text.get(..end).unwrap_or_default())
-    }
 }
 
 #[cfg(test)]
@@ -600,13 +388,5 @@ mod tests {
         let error = InferenceError::Unauthenticated { at: at(|_| ()) };
         assert_eq!(error.retryability(), Retryability::AfterRefresh);
         assert!(!error.is_transient());
-    }
-
-    #[test]
-    fn an_excerpt_ends_at_a_character() {
-        let long = "é".repeat(400);
-        let cut = Origin::excerpt(&long);
-        assert!(cut.len() <= 512 && cut.ends_with('…'));
-        assert_eq!(Origin::excerpt("short"), "short");
     }
 }

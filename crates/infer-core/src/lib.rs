@@ -23,6 +23,7 @@
 //! ```
 
 mod batch;
+mod cause;
 mod chunk;
 mod codec;
 mod completion;
@@ -33,27 +34,32 @@ mod factory;
 mod handle;
 mod json;
 mod message;
+mod origin;
 mod policy;
 mod prices;
+mod request_id;
 mod runner;
 mod tool;
 mod usage;
 
-pub use batch::{ExecuteBatch, JsonSchema, ReasoningEffort, RequestId, ResponseFormat, RunMode, Sampling};
+pub use batch::{ExecuteBatch, JsonSchema, ReasoningEffort, ResponseFormat, RunMode, Sampling};
+pub use cause::{DecodeKind, TimeoutPhase, TransportKind};
 pub use chunk::{Audio, FinishKind, FinishReason, Logprobs, Served, TokenChunk, TokenLogprob};
 pub use codec::{Codec, ErrorBody, EventDecoder, Step, WireFault};
 pub use completion::{Choice, Completion};
 pub use cost::{CostEstimate, Rates, Usd, from_rates};
 pub use embed::{EmbedBatch, EmbedInput, Embeddings};
-pub use error::{Cause, DecodeKind, InferenceError, Origin, TimeoutPhase, TransportKind};
+pub use error::{Cause, InferenceError};
 pub use factory::RunnerFactory;
 pub use handle::{RateLimits, RunHandle, RunMeta, TokenStream};
 pub use json::{Extra, RawJson};
 pub use message::{
     Content, FileSource, MediaSource, Message, Messages, Part, RawMessages, ReadMessages, Role, WireFormat,
 };
+pub use origin::Origin;
 pub use policy::{BreakerEffect, ErrorClass, ErrorKind, Policy, Retryability};
 pub use prices::{LongContext, Price, PriceError, PriceTable};
+pub use request_id::RequestId;
 pub use runner::{Capabilities, ModelRunner, RunnerInfo};
 pub use tool::{FunctionTool, ToolCall, ToolCallDelta, ToolChoice, ToolKind, ToolSpec};
 pub use usage::Usage;

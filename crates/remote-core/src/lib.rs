@@ -1,1 +1,42 @@
-//! Everything hard about calling a remote model, done once: streaming, timeouts, classification, sessions.
+//! Everything hard about calling a remote model, done once.
+//!
+//! A provider says where it is, how it is asked, what its errors mean and what it costs ([`RemoteProvider`]);
+//! [`RemoteRunner`] makes a [`ModelRunner`](infer_core::ModelRunner) of it. In between stands one pipeline:
+//!
+//! ```text
+//! request ─► encode ─► session ─► authorize ─► transport ─► status ─► classify ─► refine ─► error
+//!                                                   │
+//!                                                   └► frame ─► decode ─► commit point ─► chunk … chunk ─► one end
+//! ```
+//!
+//! - **Streams end honestly.** `None` follows a finish reason; a body that was cut, stalled or spoiled ends in an error
+//!   that says which ([`sse`] cuts the bytes into events).
+//! - **Nothing is handed over before the commit point**, the first piece of content. A call that fails before it left no
+//!   trace with the caller.
+//! - **Every wait has its own limit and its own error**: connect, head, first content, bytes, content, the whole call
+//!   ([`config::TimeoutConfig`]).
+//! - **Redirects are refused**, since following one could carry the key to another host.
+//! - **Keys cannot be printed** ([`session::Secret`]), and are taken out of what an upstream says.
+//! - **Dropping cancels**: the connection closes at once, in every phase.
+//!
+//! # Features
+//!
+//! `rustls` (default) brings TLS by rustls with the system's root certificates, `native-tls` the platform's own library.
+//! With neither, only plain HTTP works.
+
+mod body;
+pub mod config;
+mod context;
+pub mod headers;
+mod pipeline;
+mod provider;
+mod runner;
+pub mod session;
+pub mod sse;
+mod stream;
+mod transport;
+
+pub use config::RemoteConfig;
+pub use provider::{Call, Fault, ProviderConfig, RemoteFactory, RemoteProvider};
+pub use runner::{RemoteRunner, RemoteRunnerBuilder};
+pub use transport::{HttpTransport, Transport, TransportBody, TransportError, TransportFault};

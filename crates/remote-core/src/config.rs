@@ -1,0 +1,258 @@
+//! What an operator can set about calling a provider. Every default is what a careful operator would pick.
+
+use std::time::Duration;
+
+use infer_core::InferenceError;
+use serde::{Deserialize, Serialize};
+
+/// Settings shared by all providers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RemoteConfig {
+    /// How long to wait for what.
+    pub timeouts: TimeoutConfig,
+    /// How much an upstream may send.
+    pub limits: SizeLimits,
+    /// Whether and how calls are repeated.
+    pub retry: RetryConfig,
+    /// How much may be asked of the upstream.
+    pub rate_limits: RateLimitConfig,
+    /// When to stop asking a failing upstream.
+    pub circuit_breaker: BreakerConfig,
+}
+
+/// How long to wait for what. Each limit that passes is an [`InferenceError::Timeout`] that names it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TimeoutConfig {
+    /// Connecting, TLS included. 5 s, as the official OpenAI clients have it.
+    #[serde(with = "duration")]
+    pub connect: Duration,
+    /// The head of a streamed response. 60 s: queues at an upstream are seldom longer.
+    #[serde(with = "duration")]
+    pub head_streamed: Duration,
+    /// The head of a response in one piece. 600 s: it comes only when the whole answer is written.
+    #[serde(with = "duration")]
+    pub head_unary: Duration,
+    /// The first piece of output, from the head. 120 s.
+    #[serde(with = "duration")]
+    pub first_content: Duration,
+    /// The same for models that think before they answer. 600 s.
+    #[serde(with = "duration")]
+    pub first_content_reasoning: Duration,
+    /// Between two reads of bytes; keep-alive comments count. 90 s: upstreams send keep-alives every 10 to 30 s.
+    #[serde(with = "duration")]
+    pub idle_bytes: Duration,
+    /// Between two pieces of output; keep-alive comments do not count. 300 s.
+    #[serde(with = "duration")]
+    pub idle_content: Duration,
+    /// The whole call, when the caller sets no deadline of its own. None: a long answer is not a fault.
+    #[serde(with = "duration::optional")]
+    pub total: Option<Duration>,
+}
+
+impl Default for TimeoutConfig {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            head_streamed: Duration::from_secs(60),
+            head_unary: Duration::from_secs(600),
+            first_content: Duration::from_secs(120),
+            first_content_reasoning: Duration::from_secs(600),
+            idle_bytes: Duration::from_secs(90),
+            idle_content: Duration::from_secs(300),
+            total: None,
+        }
+    }
+}
+
+/// How much an upstream may send, in bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SizeLimits {
+    /// One event of a stream. 8 MiB: a picture or a minute of sound fits.
+    pub max_event_bytes: usize,
+    /// A body in one piece. 64 MiB.
+    pub max_body_bytes: usize,
+    /// What is read of an error response; errors keep 512 bytes of it. 64 KiB.
+    pub max_error_bytes: usize,
+}
+
+impl Default for SizeLimits {
+    fn default() -> Self {
+        Self { max_event_bytes: 8 << 20, max_body_bytes: 64 << 20, max_error_bytes: 64 << 10 }
+    }
+}
+
+/// Whether and how calls are repeated.
+///
+/// This version makes one attempt per call; asking for more is refused rather than ignored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetryConfig {
+    /// Attempts in all, the first included. 1.
+    pub attempts: u32,
+}
+
+impl Default for RetryConfig {
+    fn default() -> Self {
+        Self { attempts: 1 }
+    }
+}
+
+/// How much may be asked of the upstream in a minute and at once.
+///
+/// This version enforces no limits of its own; setting one is refused rather than ignored.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RateLimitConfig {
+    /// Requests a minute.
+    pub requests_per_minute: Option<u32>,
+    /// Tokens a minute.
+    pub tokens_per_minute: Option<u32>,
+    /// Calls at once.
+    pub max_in_flight: Option<u32>,
+}
+
+/// When to stop asking a failing upstream.
+///
+/// This version has no breaker; setting one is refused rather than ignored.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BreakerConfig {
+    /// Failures in a row that open the breaker.
+    pub consecutive_failures: Option<u32>,
+}
+
+impl RemoteConfig {
+    /// Checks every value and reports all faults at once, by path.
+    ///
+    /// # Errors
+    /// [`InferenceError::Config`].
+    pub fn validate(&self) -> Result<(), InferenceError> {
+        let mut faults = Vec::new();
+        let times = &self.timeouts;
+        for (key, time) in [
+            ("connect", times.connect),
+            ("head_streamed", times.head_streamed),
+            ("head_unary", times.head_unary),
+            ("first_content", times.first_content),
+            ("first_content_reasoning", times.first_content_reasoning),
+            ("idle_bytes", times.idle_bytes),
+            ("idle_content", times.idle_content),
+            ("total", times.total.unwrap_or(Duration::MAX)),
+        ] {
+            if time.is_zero() {
+                faults.push(format!("timeouts.{key}: must be above 0s"));
+            }
+        }
+        for (key, bytes, least) in [
+            ("max_event_bytes", self.limits.max_event_bytes, 1 << 10),
+            ("max_body_bytes", self.limits.max_body_bytes, 1 << 10),
+            ("max_error_bytes", self.limits.max_error_bytes, 512),
+        ] {
+            if bytes < least {
+                faults.push(format!("limits.{key}: must be at least {least}, got {bytes}"));
+            }
+        }
+        let absent = |key: &str| format!("{key}: not available in this version: remove it");
+        if self.retry.attempts != 1 {
+            let attempts = self.retry.attempts;
+            faults.push(format!("retry.attempts: must be 1 in this version, got {attempts}"));
+        }
+        let rates = &self.rate_limits;
+        for (key, set) in [
+            ("rate_limits.requests_per_minute", rates.requests_per_minute.is_some()),
+            ("rate_limits.tokens_per_minute", rates.tokens_per_minute.is_some()),
+            ("rate_limits.max_in_flight", rates.max_in_flight.is_some()),
+            ("circuit_breaker.consecutive_failures", self.circuit_breaker.consecutive_failures.is_some()),
+        ] {
+            if set {
+                faults.push(absent(key));
+            }
+        }
+        if faults.is_empty() { Ok(()) } else { Err(InferenceError::config(faults.join("; "))) }
+    }
+}
+
+/// Durations as people write them: `30s`, `1m 30s`, `500ms`.
+mod duration {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&humantime::format_duration(*time))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        humantime::parse_duration(&text).map_err(|error| {
+            serde::de::Error::custom(format!("{text:?} is not a duration such as 30s or 500ms: {error}"))
+        })
+    }
+
+    pub(super) mod optional {
+        use std::time::Duration;
+
+        use serde::{Deserialize, Deserializer, Serializer};
+
+        #[expect(clippy::ref_option, reason = "the signature serde asks for")]
+        pub(in crate::config) fn serialize<S: Serializer>(
+            time: &Option<Duration>,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            match time {
+                Some(time) => super::serialize(time, serializer),
+                None => serializer.serialize_none(),
+            }
+        }
+
+        pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Option<Duration>, D::Error> {
+            #[derive(Deserialize)]
+            struct Text(#[serde(with = "super")] Duration);
+            Ok(Option::<Text>::deserialize(deserializer)?.map(|text| text.0))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_faults_are_reported_at_once_by_path() {
+        let mut config = RemoteConfig::default();
+        config.timeouts.connect = Duration::ZERO;
+        config.limits.max_event_bytes = 3;
+        config.retry.attempts = 4;
+        config.rate_limits.max_in_flight = Some(2);
+        let error = config.validate().unwrap_err().to_string();
+        for part in ["timeouts.connect", "limits.max_event_bytes", "got 3", "retry.attempts", "max_in_flight"]
+        {
+            assert!(error.contains(part), "{part} missing in {error}");
+        }
+        assert!(RemoteConfig::default().validate().is_ok());
+    }
+
+    #[test]
+    fn durations_are_text_both_ways() {
+        let config: RemoteConfig =
+            serde_json::from_str(r#"{"timeouts":{"connect":"1m 30s","total":"2h"}}"#).unwrap();
+        assert_eq!(config.timeouts.connect, Duration::from_secs(90));
+        assert_eq!(config.timeouts.total, Some(Duration::from_secs(7200)));
+        let text = serde_json::to_string(&config).unwrap();
+        assert!(text.contains("\"1m 30s\""), "{text}");
+        assert_eq!(serde_json::from_str::<RemoteConfig>(&text).unwrap(), config);
+        let error = serde_json::from_str::<RemoteConfig>(r#"{"timeouts":{"connect":"soon"}}"#).unwrap_err();
+        assert!(error.to_string().contains("\"soon\" is not a duration"), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_that_names_it() {
+        let error = serde_json::from_str::<RemoteConfig>(r#"{"timeout":{}}"#).unwrap_err().to_string();
+        assert!(error.contains("`timeout`") && error.contains("`timeouts`"), "{error}");
+    }
+}

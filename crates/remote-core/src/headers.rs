@@ -1,0 +1,163 @@
+//! What response headers say about limits, waits and names.
+//!
+//! Formats as the vendors document them and as the official clients read them (read 2026-11-21). What cannot be read is
+//! left out: a header never fails a call.
+
+use std::time::{Duration, SystemTime};
+
+use http::HeaderMap;
+use infer_core::RateLimits;
+
+/// The wait the upstream asks for: `retry-after-ms`, `x-ms-retry-after-ms`, then `retry-after` in seconds or as a date.
+///
+/// A date counts from the response's own `date` where there is one, else from `now`. Waits that cannot be read, are
+/// negative, or are no finite number are ignored; so is a date in the past.
+pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let millis = ["retry-after-ms", "x-ms-retry-after-ms"]
+        .into_iter()
+        .filter_map(|name| number(headers, name))
+        .find_map(|millis| positive_seconds(millis / 1000.0));
+    millis.or_else(|| {
+        let text = text(headers, "retry-after")?;
+        match text.parse::<f64>() {
+            Ok(seconds) => positive_seconds(seconds),
+            Err(_) => {
+                let until = httpdate::parse_http_date(text).ok()?;
+                let sent = self::text(headers, "date").and_then(|date| httpdate::parse_http_date(date).ok());
+                until.duration_since(sent.unwrap_or(now)).ok().filter(|wait| !wait.is_zero())
+            }
+        }
+    })
+}
+
+fn positive_seconds(seconds: f64) -> Option<Duration> {
+    (seconds > 0.0).then(|| Duration::try_from_secs_f64(seconds).ok()).flatten()
+}
+
+/// The upstream's name for the request, by which its support finds it.
+pub fn request_id(headers: &HeaderMap) -> Option<&str> {
+    ["x-request-id", "apim-request-id", "request-id", "x-generation-id", "trace-id"]
+        .into_iter()
+        .find_map(|name| text(headers, name))
+}
+
+/// The upstream's limits; `None` when it reports none.
+pub fn rate_limits(headers: &HeaderMap) -> Option<RateLimits> {
+    let count = |name| number(headers, name).and_then(as_count);
+    let reset = |name| text(headers, name).and_then(span);
+    let mut limits = RateLimits::default();
+    limits.limit_requests = count("x-ratelimit-limit-requests");
+    limits.limit_tokens = count("x-ratelimit-limit-tokens");
+    limits.remaining_requests = count("x-ratelimit-remaining-requests");
+    limits.remaining_tokens = count("x-ratelimit-remaining-tokens");
+    limits.reset_requests = reset("x-ratelimit-reset-requests");
+    limits.reset_tokens = reset("x-ratelimit-reset-tokens");
+    // -1 stands for "no figure" (seen at Azure), and the rest of that group means nothing then.
+    if number(headers, "x-ratelimit-remaining-tokens").is_some_and(|left| left < 0.0) {
+        (limits.limit_tokens, limits.remaining_tokens, limits.reset_tokens) = (None, None, None);
+    }
+    if number(headers, "x-ratelimit-remaining-requests").is_some_and(|left| left < 0.0) {
+        (limits.limit_requests, limits.remaining_requests, limits.reset_requests) = (None, None, None);
+    }
+    (limits != RateLimits::default()).then_some(limits)
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be in range")]
+fn as_count(number: f64) -> Option<u64> {
+    (0.0..1e18).contains(&number).then_some(number as u64)
+}
+
+/// A span of time as rate-limit headers write it: `6m0s`, `8.64s`, `12ms`, or a bare number of seconds.
+fn span(text: &str) -> Option<Duration> {
+    if let Ok(seconds) = text.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).ok();
+    }
+    let mut total = 0.0;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, tail) = rest.split_at_checked(digits)?;
+        let letters = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
+        let (unit, next) = tail.split_at_checked(letters)?;
+        let seconds = match unit {
+            "d" => 86_400.0,
+            "h" => 3_600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 1e-3,
+            "us" | "µs" => 1e-6,
+            "ns" => 1e-9,
+            _ => return None,
+        };
+        total += number.parse::<f64>().ok()? * seconds;
+        rest = next;
+    }
+    Duration::try_from_secs_f64(total).ok().filter(|_| !text.is_empty())
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok().map(str::trim).filter(|text| !text.is_empty())
+}
+
+fn number(headers: &HeaderMap, name: &str) -> Option<f64> {
+    text(headers, name)?.parse::<f64>().ok().filter(|number| number.is_finite())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn the_finer_header_is_read_first_and_nonsense_is_ignored() {
+        let wait = |pairs: &[(&'static str, &str)]| {
+            retry_after(&headers(pairs), SystemTime::UNIX_EPOCH).map(|wait| wait.as_millis())
+        };
+        assert_eq!(wait(&[("retry-after-ms", "1290"), ("retry-after", "2")]), Some(1290));
+        assert_eq!(wait(&[("retry-after-ms", "soon"), ("retry-after", "2")]), Some(2000));
+        assert_eq!(wait(&[("retry-after", "0.5")]), Some(500));
+        for nothing in ["0", "-1", "nan", "inf", "1e300", "later", ""] {
+            assert_eq!(wait(&[("retry-after", nothing)]), None, "{nothing}");
+        }
+        let date = ("date", "Sat, 21 Nov 2026 00:00:00 GMT");
+        assert_eq!(wait(&[date, ("retry-after", "Sat, 21 Nov 2026 00:00:20 GMT")]), Some(20_000));
+        assert_eq!(wait(&[date, ("retry-after", "Fri, 20 Nov 2026 00:00:20 GMT")]), None);
+    }
+
+    #[test]
+    fn spans_are_read_in_every_spelling() {
+        for (text, millis) in [
+            ("12ms", 12),
+            ("1s", 1000),
+            ("8.64s", 8640),
+            ("6m0s", 360_000),
+            ("2m59.56s", 179_560),
+            ("1h2m3s", 3_723_000),
+            ("10", 10_000),
+            ("0", 0),
+        ] {
+            assert_eq!(span(text).unwrap().as_millis(), millis, "{text}");
+        }
+        for bad in ["", "s", "1x", "1.2.3s", "-1s", "1e400s"] {
+            assert_eq!(span(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn minus_one_is_no_figure() {
+        let found = rate_limits(&headers(&[
+            ("x-ratelimit-limit-tokens", "-1"),
+            ("x-ratelimit-remaining-tokens", "-1"),
+            ("x-ratelimit-reset-tokens", "0"),
+        ]));
+        assert_eq!(found, None);
+        let found = rate_limits(&headers(&[("x-ratelimit-remaining-requests", "59")])).unwrap();
+        assert_eq!(found.remaining_requests, Some(59));
+    }
+}

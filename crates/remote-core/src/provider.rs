@@ -1,0 +1,158 @@
+//! What a provider must say about itself. Six small methods; everything else is done here.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode};
+use infer_core::{
+    Codec, EmbedBatch, ErrorBody, ErrorKind, ExecuteBatch, InferenceError, ModelRunner, Price,
+    ReasoningEffort, RunnerFactory, RunnerInfo,
+};
+use serde::de::DeserializeOwned;
+use url::Url;
+
+use crate::config::RemoteConfig;
+use crate::runner::RemoteRunner;
+use crate::session::{RemoteSessionActor, SecretRef, SessionSnapshot};
+
+/// What is asked of an upstream.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Call<'a> {
+    /// An answer.
+    Generate(&'a ExecuteBatch),
+    /// Vectors.
+    Embed(&'a EmbedBatch),
+}
+
+impl Call<'_> {
+    /// The model asked for.
+    pub fn model(&self) -> &str {
+        match self {
+            Self::Generate(batch) => &batch.model,
+            Self::Embed(batch) => &batch.model,
+        }
+    }
+}
+
+/// One kind of upstream: where it is, how it is asked, what its errors mean, what it costs.
+///
+/// Nothing here is async: whatever needs the network to authorise a call belongs in the session. So a provider is
+/// tested as plain functions.
+pub trait RemoteProvider: Send + Sync + fmt::Debug + 'static {
+    /// The wire format.
+    type Codec: Codec;
+
+    /// Who this is. Constant for the life of the provider.
+    fn info(&self) -> &RunnerInfo;
+
+    /// The wire format.
+    fn codec(&self) -> &Self::Codec;
+
+    /// Where `call` goes.
+    ///
+    /// # Errors
+    /// [`InferenceError::InvalidRequest`] when it cannot go anywhere, such as for a route the upstream has not.
+    fn endpoint(&self, call: Call<'_>) -> Result<Url, InferenceError>;
+
+    /// Writes the credential into `request`, which is complete otherwise, so a signature over it is possible.
+    ///
+    /// # Errors
+    /// Any; the request is not sent then.
+    fn authorize(
+        &self,
+        session: &SessionSnapshot,
+        request: &mut Request<Bytes>,
+    ) -> Result<(), InferenceError>;
+
+    /// Says more precisely what an error means; `None` keeps what the wire format or the status said.
+    fn refine(&self, _fault: &Fault<'_>) -> Option<ErrorKind> {
+        None
+    }
+
+    /// The price of `model`, or `None` when it is not known. Unknown is never free.
+    fn price(&self, model: &str) -> Option<&Price>;
+
+    /// Whether the model is likely to think for minutes before it answers, so that the longer timeout applies.
+    fn thinks_long(&self, batch: &ExecuteBatch) -> bool {
+        !matches!(batch.reasoning_effort, None | Some(ReasoningEffort::None | ReasoningEffort::Minimal))
+    }
+}
+
+/// An error as the upstream reported it.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Fault<'a> {
+    /// The status of the response; a success for errors inside a 200.
+    pub status: StatusCode,
+    /// The headers of the response.
+    pub headers: &'a HeaderMap,
+    /// The body as the wire format reads it.
+    pub body: &'a ErrorBody,
+}
+
+/// Settings that make a provider.
+pub trait ProviderConfig: DeserializeOwned + fmt::Debug + Send + Sync + 'static {
+    /// The `type` in a configuration: `openai`.
+    const KIND: &'static str;
+    /// The provider made from them.
+    type Provider: RemoteProvider;
+
+    /// The settings that all providers share.
+    fn remote(&self) -> RemoteConfig;
+
+    /// Where the key comes from.
+    fn secret(&self) -> &SecretRef;
+
+    /// Makes the provider; `name` is its name in this process where the settings give none.
+    ///
+    /// # Errors
+    /// [`InferenceError::Config`] for settings that do not fit, all faults at once.
+    fn into_provider(self, name: &str) -> Result<Self::Provider, InferenceError>;
+}
+
+/// Makes runners of one provider from settings, key included.
+pub struct RemoteFactory<C>(PhantomData<fn() -> C>);
+
+impl<C> RemoteFactory<C> {
+    /// A factory; it holds nothing.
+    pub const fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<C> Default for RemoteFactory<C> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<C: ProviderConfig> fmt::Debug for RemoteFactory<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RemoteFactory({})", C::KIND)
+    }
+}
+
+#[async_trait]
+impl<C: ProviderConfig> RunnerFactory for RemoteFactory<C> {
+    fn kind(&self) -> &'static str {
+        C::KIND
+    }
+
+    async fn build(
+        &self,
+        name: &str,
+        settings: serde_json::Value,
+    ) -> Result<Arc<dyn ModelRunner>, InferenceError> {
+        let config: C = serde_path_to_error::deserialize(settings).map_err(|error| {
+            let path = error.path().to_string();
+            let place = if path == "." { String::new() } else { format!(".{path}") };
+            InferenceError::config(format!("providers.{name}{place}: {}", error.inner()))
+        })?;
+        let session = RemoteSessionActor::bootstrap(config.secret().clone()).await?;
+        Ok(Arc::new(RemoteRunner::named(name, config, session)?))
+    }
+}

@@ -1,0 +1,176 @@
+//! A provider as a runner.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use infer_core::{
+    Content, CostEstimate, EmbedBatch, Embeddings, ExecuteBatch, InferenceError, Messages, ModelRunner,
+    RunHandle, RunnerInfo, Usage,
+};
+use url::Url;
+
+use crate::config::RemoteConfig;
+use crate::pipeline::Pipeline;
+use crate::provider::{Call, ProviderConfig, RemoteProvider};
+use crate::session::SessionHandle;
+use crate::transport::{HttpTransport, Transport};
+
+/// Runs requests against one upstream. Cheap to clone; clones share connections, credentials and state.
+///
+/// ```no_run
+/// # use infer_core::{ExecuteBatch, ModelRunner};
+/// # async fn demo<P: remote_core::RemoteProvider>(runner: remote_core::RemoteRunner<P>) -> Result<(), infer_core::InferenceError> {
+/// let run = runner.execute(ExecuteBatch::new("gpt-4o-mini", "Say hello")).await?;
+/// println!("{}", run.collect().await?.text());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct RemoteRunner<P> {
+    pipeline: Arc<Pipeline<P>>,
+}
+
+impl<P> Clone for RemoteRunner<P> {
+    fn clone(&self) -> Self {
+        Self { pipeline: Arc::clone(&self.pipeline) }
+    }
+}
+
+impl<P: RemoteProvider> RemoteRunner<P> {
+    /// A runner from settings, over HTTP. `session` comes from
+    /// [`RemoteSessionActor::bootstrap`](crate::session::RemoteSessionActor::bootstrap).
+    ///
+    /// # Errors
+    /// [`InferenceError::Config`] for settings that do not fit.
+    pub fn new<C: ProviderConfig<Provider = P>>(
+        config: C,
+        session: SessionHandle,
+    ) -> Result<Self, InferenceError> {
+        Self::named(C::KIND, config, session)
+    }
+
+    /// The same, with a name for logs and errors where the settings give none.
+    ///
+    /// # Errors
+    /// As for [`RemoteRunner::new`].
+    pub fn named<C: ProviderConfig<Provider = P>>(
+        name: &str,
+        config: C,
+        session: SessionHandle,
+    ) -> Result<Self, InferenceError> {
+        let remote = config.remote();
+        Self::builder(config.into_provider(name)?, session).with_config(remote).build()
+    }
+
+    /// A runner put together by hand: own transport, own settings.
+    pub fn builder(provider: P, session: SessionHandle) -> RemoteRunnerBuilder<P> {
+        RemoteRunnerBuilder { provider, session, config: RemoteConfig::default(), transport: None }
+    }
+
+    /// The provider.
+    pub fn provider(&self) -> &P {
+        &self.pipeline.provider
+    }
+
+    /// The credential in use, to swap it with [`rotate`](crate::session::rotate).
+    pub fn session(&self) -> &SessionHandle {
+        &self.pipeline.session
+    }
+}
+
+/// Puts a [`RemoteRunner`] together.
+#[derive(Debug)]
+pub struct RemoteRunnerBuilder<P> {
+    provider: P,
+    session: SessionHandle,
+    config: RemoteConfig,
+    transport: Option<Arc<dyn Transport>>,
+}
+
+impl<P: RemoteProvider> RemoteRunnerBuilder<P> {
+    /// Replaces the default settings.
+    #[must_use]
+    pub fn with_config(mut self, config: RemoteConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Sends requests by `transport` instead of HTTP over TCP.
+    #[must_use]
+    pub fn with_transport(mut self, transport: Arc<dyn Transport>) -> Self {
+        self.transport = Some(transport);
+        self
+    }
+
+    /// The runner.
+    ///
+    /// # Errors
+    /// [`InferenceError::Config`] for settings that do not fit, or when TLS cannot be set up.
+    pub fn build(self) -> Result<RemoteRunner<P>, InferenceError> {
+        self.config.validate()?;
+        let transport = match self.transport {
+            Some(transport) => transport,
+            None => {
+                let probe = ExecuteBatch::new("", Messages::Typed(Vec::new()));
+                let direct =
+                    self.provider.endpoint(Call::Generate(&probe)).is_ok_and(|url| is_loopback(&url));
+                Arc::new(HttpTransport::new(&self.config.timeouts, direct)?)
+            }
+        };
+        let pipeline = Pipeline {
+            provider: Arc::new(self.provider),
+            session: self.session,
+            transport,
+            config: self.config,
+        };
+        Ok(RemoteRunner { pipeline: Arc::new(pipeline) })
+    }
+}
+
+/// Whether a URL points at this machine, where no proxy belongs in between.
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        None => false,
+    }
+}
+
+#[async_trait]
+impl<P: RemoteProvider> ModelRunner for RemoteRunner<P> {
+    fn info(&self) -> &RunnerInfo {
+        self.pipeline.provider.info()
+    }
+
+    async fn execute(&self, batch: ExecuteBatch) -> Result<RunHandle, InferenceError> {
+        self.pipeline.generate(batch).await
+    }
+
+    async fn embed(&self, batch: EmbedBatch) -> Result<Embeddings, InferenceError> {
+        self.pipeline.embed(batch).await
+    }
+
+    fn estimate(&self, batch: &ExecuteBatch) -> Option<CostEstimate> {
+        let price = self.pipeline.provider.price(&batch.model)?;
+        let output = u64::from(batch.max_output_tokens.unwrap_or(0)) * u64::from(batch.choices());
+        let usage = Usage::new(prompt_bytes(&batch.messages).div_ceil(4), output);
+        Some(price.cost(&usage, batch.service_tier.as_deref()))
+    }
+}
+
+/// The size of a prompt; about four bytes make a token of English text.
+fn prompt_bytes(messages: &Messages) -> u64 {
+    let bytes = match messages {
+        Messages::Typed(messages) => messages
+            .iter()
+            .map(|message| match &message.content {
+                Content::Text(text) => text.len(),
+                other => other.text().len(),
+            })
+            .sum(),
+        Messages::Raw(raw) => raw.json().len(),
+        _ => 0,
+    };
+    bytes as u64
+}

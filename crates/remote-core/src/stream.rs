@@ -1,0 +1,302 @@
+//! The answer as a stream with one honest end.
+//!
+//! Polled in place: no task and no channel between the socket and the caller, so a caller who stalls stops the upstream
+//! and a caller who leaves closes the connection.
+
+use std::collections::VecDeque;
+use std::future::{Future as _, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_core::Stream;
+use infer_core::{
+    Codec, DecodeKind, EventDecoder as _, InferenceError, Served, Step, TimeoutPhase, TokenChunk,
+};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::config::{SizeLimits, TimeoutConfig};
+use crate::context::Attempt;
+use crate::provider::RemoteProvider;
+use crate::sse::Framer;
+use crate::transport::TransportBody;
+
+type Decoder<P> = <<P as RemoteProvider>::Codec as Codec>::Decoder;
+
+/// Frames, decodes and prices the events of one response.
+pub(crate) struct MeteredStream<P: RemoteProvider> {
+    attempt: Attempt<P>,
+    body: TransportBody,
+    framer: Framer,
+    decoder: Decoder<P>,
+    decoded: Vec<TokenChunk>,
+    ready: VecDeque<TokenChunk>,
+    end: Option<End>,
+    limits: SizeLimits,
+    clock: Clock,
+    served: Served,
+    /// Bytes of events held back before the first content.
+    held_bytes: usize,
+    has_content: bool,
+    committed: bool,
+    /// Pieces of content handed over.
+    chunks: u64,
+}
+
+enum End {
+    Complete,
+    Fault(Box<InferenceError>),
+    /// Told to the caller.
+    Over,
+}
+
+// Nothing is pinned in place: the body and the timer are boxed.
+impl<P: RemoteProvider> Unpin for MeteredStream<P> {}
+
+impl<P: RemoteProvider> MeteredStream<P> {
+    /// A stream that has not looked at `body` yet. Must be made inside a tokio runtime.
+    pub(crate) fn new(
+        attempt: Attempt<P>,
+        body: TransportBody,
+        limits: &SizeLimits,
+        timeouts: &TimeoutConfig,
+        first_content: Duration,
+    ) -> Self {
+        let now = Instant::now();
+        let decoder = attempt.provider.codec().decoder();
+        let clock = Clock {
+            first_content: Some((now + first_content, first_content)),
+            idle_bytes: timeouts.idle_bytes,
+            idle_content: timeouts.idle_content,
+            deadline: attempt.deadline,
+            bytes_at: now,
+            content_at: now,
+            waiting: false,
+            moved: true,
+            sleep: None,
+        };
+        Self {
+            attempt,
+            body,
+            framer: Framer::new(limits.max_event_bytes),
+            decoder,
+            decoded: Vec::new(),
+            ready: VecDeque::new(),
+            end: None,
+            limits: limits.clone(),
+            clock,
+            served: Served::default(),
+            held_bytes: 0,
+            has_content: false,
+            committed: false,
+            chunks: 0,
+        }
+    }
+
+    /// Waits for the first content. Until then nothing is handed over, so the call may be repeated.
+    pub(crate) async fn commit(&mut self) -> Result<(), InferenceError> {
+        poll_fn(|cx| self.poll_fill(cx)).await;
+        if !self.has_content {
+            match self.end.replace(End::Over) {
+                Some(End::Fault(error)) => return Err(*error),
+                _ => return Err(self.attempt.interrupted(None, 0)),
+            }
+        }
+        self.committed = true;
+        self.clock.first_content = None;
+        Ok(())
+    }
+
+    /// Makes progress until there is something to hand over, or the end is known.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let enough = if self.committed { !self.ready.is_empty() } else { self.has_content };
+            if enough || self.end.is_some() {
+                self.clock.waiting = false;
+                return Poll::Ready(());
+            }
+            match self.framer.next_event() {
+                Ok(Some(event)) => {
+                    self.decode(&event.name, &event.data);
+                    continue;
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    let limit = self.limits.max_event_bytes;
+                    self.fail(|attempt, chunks| attempt.frame(error, limit, chunks));
+                    continue;
+                }
+            }
+            self.clock.begin_wait();
+            match self.body.as_mut().poll_next(cx) {
+                Poll::Ready(Some(Ok(bytes))) => {
+                    self.clock.received();
+                    self.framer.push(bytes);
+                    // A flood of keep-alives never waits, so the timer alone would not see it.
+                    if let Some(late) = self.clock.content_overdue() {
+                        self.fail(|attempt, chunks| late.into_error(attempt, chunks));
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    self.fail(|attempt, chunks| attempt.interrupted(Some(error), chunks));
+                }
+                Poll::Ready(None) => match self.decoder.finish() {
+                    Ok(()) => self.end = Some(End::Complete),
+                    Err(fault) => self.fail(|attempt, chunks| attempt.fault(fault, chunks, true)),
+                },
+                Poll::Pending => {
+                    let late = ready!(self.clock.poll_overdue(cx));
+                    self.fail(|attempt, chunks| late.into_error(attempt, chunks));
+                }
+            }
+        }
+    }
+
+    fn decode(&mut self, name: &str, data: &bytes::Bytes) {
+        let step = self.decoder.event(name, data, &mut self.decoded);
+        for mut chunk in self.decoded.drain(..) {
+            if let Some(served) = &chunk.served {
+                self.served.learn(served);
+            }
+            if let Some(usage) = &chunk.usage {
+                let model = self.served.model.as_deref().unwrap_or(&self.attempt.model);
+                let price = self.attempt.provider.price(model);
+                let tier = self.served.service_tier.as_deref();
+                chunk.cost = price.map(|price| Box::new(price.cost(usage, tier)));
+            }
+            self.has_content |= chunk.is_content();
+            self.ready.push_back(chunk);
+        }
+        match step {
+            Ok(Step::More) => {}
+            Ok(Step::Done) => self.end = Some(End::Complete),
+            Err(fault) => self.fail(|attempt, chunks| attempt.fault(fault, chunks, true)),
+        }
+        if !self.has_content {
+            self.held_bytes += data.len();
+            let limit = self.limits.max_event_bytes;
+            if self.held_bytes > limit && self.end.is_none() {
+                let detail = format!("more than {limit} bytes of events before any output");
+                self.fail(|attempt, chunks| attempt.decode(DecodeKind::EventTooLarge, detail, chunks));
+            }
+        }
+    }
+
+    /// Ends the stream with an error, after what is ready.
+    fn fail(&mut self, error: impl FnOnce(&Attempt<P>, u64) -> InferenceError) {
+        let pending = self.ready.iter().filter(|chunk| chunk.is_content()).count() as u64;
+        let chunks = if self.has_content { self.chunks + pending } else { 0 };
+        self.end = Some(End::Fault(Box::new(error(&self.attempt, chunks))));
+    }
+}
+
+impl<P: RemoteProvider> Stream for MeteredStream<P> {
+    type Item = Result<TokenChunk, InferenceError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        ready!(this.poll_fill(cx));
+        if let Some(chunk) = this.ready.pop_front() {
+            if chunk.is_content() {
+                this.chunks += 1;
+                this.clock.moved = true;
+            }
+            return Poll::Ready(Some(Ok(chunk)));
+        }
+        match this.end.replace(End::Over) {
+            Some(End::Fault(error)) => {
+                this.body = Box::pin(futures_util::stream::empty()); // close the connection now
+                Poll::Ready(Some(Err(*error)))
+            }
+            Some(End::Complete) => {
+                // The end of the body is usually there already; seeing it lets the connection be used again.
+                let _ = this.body.as_mut().poll_next(cx);
+                Poll::Ready(None)
+            }
+            Some(End::Over) | None => Poll::Ready(None),
+        }
+    }
+}
+
+/// What ran out.
+struct Late {
+    phase: Option<TimeoutPhase>,
+    limit: Duration,
+}
+
+impl Late {
+    fn into_error<P: RemoteProvider>(self, attempt: &Attempt<P>, chunks: u64) -> InferenceError {
+        match self.phase {
+            Some(phase) => attempt.timeout(phase, self.limit, chunks),
+            None => attempt.deadline_exceeded(self.limit, chunks),
+        }
+    }
+}
+
+/// The limits of a stream in time. Only waiting counts: a caller who is slow to ask does not make the upstream late.
+struct Clock {
+    first_content: Option<(Instant, Duration)>,
+    idle_bytes: Duration,
+    idle_content: Duration,
+    deadline: Option<(Instant, Duration)>,
+    /// When bytes last came, or the caller began to wait.
+    bytes_at: Instant,
+    /// When the caller began to wait after the last content.
+    content_at: Instant,
+    waiting: bool,
+    /// Whether content was handed over since the last wait began.
+    moved: bool,
+    /// Made with the first wait and set again only when it fires: moving it with every read would cost more than the read.
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Clock {
+    fn begin_wait(&mut self) {
+        if !std::mem::replace(&mut self.waiting, true) {
+            self.bytes_at = Instant::now();
+            if std::mem::take(&mut self.moved) {
+                self.content_at = self.bytes_at;
+            }
+        }
+    }
+
+    fn received(&mut self) {
+        self.bytes_at = Instant::now();
+    }
+
+    fn limits(&self) -> [Option<(Instant, Late)>; 3] {
+        let late = |phase, limit| Late { phase, limit };
+        let content = match self.first_content {
+            Some((due, limit)) => (due, late(Some(TimeoutPhase::FirstContent), limit)),
+            None => (
+                self.content_at + self.idle_content,
+                late(Some(TimeoutPhase::IdleContent), self.idle_content),
+            ),
+        };
+        let bytes = (self.bytes_at + self.idle_bytes, late(Some(TimeoutPhase::IdleBytes), self.idle_bytes));
+        let deadline = self.deadline.map(|(due, limit)| (due, late(None, limit)));
+        [Some(content), deadline, Some(bytes)]
+    }
+
+    /// What ran out although bytes keep coming, as of the last read.
+    fn content_overdue(&self) -> Option<Late> {
+        let [content, deadline, ..] = self.limits();
+        [content, deadline].into_iter().flatten().find(|(due, _)| *due <= self.bytes_at).map(|(_, late)| late)
+    }
+
+    fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<Late> {
+        loop {
+            let Some((due, late)) = self.limits().into_iter().flatten().min_by_key(|(due, _)| *due) else {
+                return Poll::Pending;
+            };
+            let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(due)));
+            if sleep.deadline() > due || sleep.is_elapsed() && Instant::now() < due {
+                sleep.as_mut().reset(due);
+            }
+            ready!(sleep.as_mut().poll(cx));
+            if Instant::now() >= due {
+                return Poll::Ready(late);
+            }
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! The network, reduced to one call: a request out, a response with a streamed body in.
+//!
+//! Knows nothing of models. A [`Transport`] may wrap anything that can do that, such as a `tower::Service` for mutual
+//! TLS or recording.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_core::Stream;
+use http::{Request, Response};
+use http_body::Body as _;
+use infer_core::{Cause, InferenceError, TransportKind};
+use reqwest::redirect;
+
+use crate::config::TimeoutConfig;
+
+/// A response body as it arrives. Dropping it closes the connection unless the body was read to its end.
+pub type TransportBody = Pin<Box<dyn Stream<Item = Result<Bytes, TransportError>> + Send>>;
+
+/// Sends requests.
+#[async_trait]
+pub trait Transport: Send + Sync + fmt::Debug {
+    /// Sends `request` once and resolves with the head of the response.
+    ///
+    /// Must not follow redirects and must not repeat anything by itself. Dropping the future closes the connection.
+    ///
+    /// # Errors
+    /// [`TransportError`] when no head arrived.
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<TransportBody>, TransportError>;
+}
+
+/// The network failed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct TransportError {
+    /// How.
+    pub fault: TransportFault,
+    /// The network library's own error, without a URL in it.
+    pub source: Option<Cause>,
+}
+
+/// How the network failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TransportFault {
+    /// No connection within the connect timeout.
+    ConnectTimeout,
+    /// Anything else before the head of the response.
+    Before(TransportKind),
+    /// The body broke off.
+    Body,
+}
+
+impl TransportError {
+    /// A fault and what caused it.
+    pub fn new(fault: TransportFault, source: impl Into<Cause>) -> Self {
+        Self { fault, source: Some(source.into()) }
+    }
+}
+
+impl fmt::Display for TransportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.fault {
+            TransportFault::ConnectTimeout => "connect timeout",
+            TransportFault::Before(_) => "no response",
+            TransportFault::Body => "the response body broke off",
+        })
+    }
+}
+
+impl std::error::Error for TransportError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|cause| cause as _)
+    }
+}
+
+/// HTTP over TCP, by reqwest: pooled connections, HTTP/2 where the server offers it, the system's proxy.
+///
+/// Refuses redirects and repeats nothing by itself, so every attempt is seen and no key goes to another host.
+#[derive(Clone, Debug)]
+pub struct HttpTransport {
+    client: reqwest::Client,
+}
+
+impl HttpTransport {
+    /// A transport with its own connection pool.
+    ///
+    /// `direct` leaves the system's proxy out, which is right for servers on this machine.
+    ///
+    /// # Errors
+    /// [`InferenceError::Config`] when TLS cannot be set up, such as without root certificates.
+    pub fn new(timeouts: &TimeoutConfig, direct: bool) -> Result<Self, InferenceError> {
+        use std::time::Duration;
+        install_tls();
+        let mut builder = reqwest::Client::builder()
+            .user_agent(concat!("infer/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .connect_timeout(timeouts.connect)
+            .pool_idle_timeout(Duration::from_secs(50))
+            .tcp_nodelay(true)
+            .tcp_keepalive(Duration::from_secs(30))
+            .http2_keep_alive_interval(Duration::from_secs(20))
+            .http2_keep_alive_timeout(Duration::from_secs(10))
+            .http2_adaptive_window(true);
+        if direct {
+            builder = builder.no_proxy();
+        }
+        let client = builder.build().map_err(|error| {
+            let cause = chain(&error).join(": ");
+            InferenceError::config(format!("the HTTP client cannot be set up: {cause}"))
+        })?;
+        Ok(Self { client })
+    }
+}
+
+/// reqwest needs a cryptography provider for the process; ours is used only if the program has chosen none.
+fn install_tls() {
+    #[cfg(feature = "rustls")]
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // Losing a race means that somebody else has just installed one, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
+}
+
+#[async_trait]
+impl Transport for HttpTransport {
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<TransportBody>, TransportError> {
+        let request = reqwest::Request::try_from(request).map_err(classify)?;
+        let response = self.client.execute(request).await.map_err(classify)?;
+        let (head, body) = Response::<reqwest::Body>::from(response).into_parts();
+        Ok(Response::from_parts(head, Box::pin(Frames(body))))
+    }
+}
+
+/// A body's data frames.
+struct Frames(reqwest::Body);
+
+impl Stream for Frames {
+    type Item = Result<Bytes, TransportError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            return Poll::Ready(match ready!(Pin::new(&mut self.0).poll_frame(cx)) {
+                None => None,
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => Some(Ok(data)),
+                    Err(_trailers) => continue,
+                },
+                Some(Err(error)) => Some(Err(TransportError::new(TransportFault::Body, error.without_url()))),
+            });
+        }
+    }
+}
+
+/// Sorts reqwest's errors, which tell a timeout and a connect failure apart and leave the rest to their causes' text.
+fn classify(error: reqwest::Error) -> TransportError {
+    let error = error.without_url(); // the URL can hold a key in its query
+    if error.is_connect() && error.is_timeout() {
+        return TransportError::new(TransportFault::ConnectTimeout, error);
+    }
+    let kind = kind_of_chain(error.is_connect(), &chain(&error));
+    TransportError::new(TransportFault::Before(kind), error)
+}
+
+fn kind_of_chain(connecting: bool, causes: &[String]) -> TransportKind {
+    let says = |words: &[&str]| causes.iter().any(|cause| words.iter().any(|word| cause.contains(word)));
+    if connecting {
+        if says(&["dns error", "failed to lookup", "name resolution"]) {
+            TransportKind::Dns
+        } else if says(&["certificate", "UnknownIssuer"]) {
+            TransportKind::Certificate
+        } else if says(&[
+            "corrupt message",
+            "HandshakeFailure",
+            "handshake",
+            "tls",
+            "TLS",
+            "scheme is not http",
+        ]) {
+            TransportKind::Tls
+        } else {
+            TransportKind::Connect
+        }
+    } else if says(&["invalid HTTP", "parse", "message head is too large", "HTTP/0.9"]) {
+        TransportKind::Protocol
+    } else {
+        TransportKind::Closed
+    }
+}
+
+/// The texts of an error and its causes.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
+    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_are_told_apart_by_their_text() {
+        for (connecting, text, kind) in [
+            (true, "dns error: failed to lookup address information", TransportKind::Dns),
+            (true, "Connection refused (os error 111)", TransportKind::Connect),
+            (true, "invalid peer certificate: UnknownIssuer", TransportKind::Certificate),
+            (true, "received corrupt message of type InvalidContentType", TransportKind::Tls),
+            (false, "connection closed before message completed", TransportKind::Closed),
+            (false, "invalid HTTP version parsed", TransportKind::Protocol),
+        ] {
+            assert_eq!(kind_of_chain(connecting, &[text.to_owned()]), kind, "{text}");
+        }
+    }
+}
