@@ -24,6 +24,7 @@
 //! `rustls` (default) brings TLS by rustls with the system's root certificates, `native-tls` the platform's own library.
 //! With neither, only plain HTTP works.
 
+pub mod address;
 mod body;
 pub mod config;
 mod context;

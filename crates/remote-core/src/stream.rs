@@ -44,7 +44,10 @@ pub(crate) struct MeteredStream<P: RemoteProvider> {
 }
 
 enum End {
+    /// The body ended where it may.
     Complete,
+    /// The format said that this was all; the end of the body was not seen.
+    Done,
     Fault(Box<InferenceError>),
     /// Told to the caller.
     Over,
@@ -169,7 +172,7 @@ impl<P: RemoteProvider> MeteredStream<P> {
         }
         match step {
             Ok(Step::More) => {}
-            Ok(Step::Done) => self.end = Some(End::Complete),
+            Ok(Step::Done) => self.end = Some(End::Done),
             Err(fault) => self.fail(|attempt, chunks| attempt.fault(fault, chunks, true)),
         }
         if !self.has_content {
@@ -208,12 +211,12 @@ impl<P: RemoteProvider> Stream for MeteredStream<P> {
                 this.body = Box::pin(futures_util::stream::empty()); // close the connection now
                 Poll::Ready(Some(Err(*error)))
             }
-            Some(End::Complete) => {
+            Some(End::Done) => {
                 // The end of the body is usually there already; seeing it lets the connection be used again.
                 let _ = this.body.as_mut().poll_next(cx);
                 Poll::Ready(None)
             }
-            Some(End::Over) | None => Poll::Ready(None),
+            Some(End::Complete | End::Over) | None => Poll::Ready(None),
         }
     }
 }

@@ -1,0 +1,125 @@
+//! Addresses and headers as operators write them, checked once.
+
+use std::collections::BTreeMap;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use infer_core::InferenceError;
+use url::Url;
+
+use crate::session::Secret;
+
+/// A base URL as people write it: with or without a trailing slash, and with `default_path` where it has none. A full
+/// chat address is cut back to its base. The result has no trailing slash.
+///
+/// # Errors
+/// [`InferenceError::Config`] that names the value, without anything in it that could be a key, and what would fit.
+pub fn base_url(text: &str, default_path: &str) -> Result<Url, InferenceError> {
+    let text = text.trim();
+    let refuse = |why: &str| {
+        let shown =
+            text.rsplit('@').next().and_then(|rest| rest.split(['?', '#']).next()).unwrap_or_default();
+        let shown: String = shown.chars().filter(|c| !c.is_control()).take(80).collect();
+        InferenceError::config(format!(
+            "base URL {shown:?}: {why}: write it like https://api.openai.com/v1 or http://localhost:11434/v1"
+        ))
+    };
+    let mut url = Url::parse(text).map_err(|error| refuse(&error.to_string()))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(refuse("must begin with http:// or https://"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(refuse("must not hold a user name or password: the key goes into api_key"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(refuse(
+            "must not hold a query or fragment: query parameters have a setting of their own",
+        ));
+    }
+    let path = url.path().trim_end_matches('/');
+    let path = path.strip_suffix("/chat/completions").unwrap_or(path).trim_end_matches('/');
+    let path = if path.is_empty() { default_path } else { path }.to_owned();
+    url.set_path(&path);
+    Ok(url)
+}
+
+/// Headers an operator adds, marked sensitive; what is no header goes into `faults` by name, never by value.
+pub fn extra_headers(given: &BTreeMap<String, Secret>, faults: &mut Vec<String>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in given {
+        match (HeaderName::try_from(name), HeaderValue::from_str(value.expose())) {
+            (Ok(name), Ok(mut value))
+                if !matches!(name.as_str(), "content-length" | "host" | "transfer-encoding") =>
+            {
+                value.set_sensitive(true);
+                headers.insert(name, value);
+            }
+            _ => faults
+                .push(format!("headers.{name:?}: this name with its value is no header that can be set")),
+        }
+    }
+    headers
+}
+
+/// `base` with `path` and further query parameters.
+pub fn route(base: &Url, path: &str, query: &BTreeMap<String, Secret>) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
+    for (name, value) in query {
+        url.query_pairs_mut().append_pair(name, value.expose());
+    }
+    url
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spelling_of_a_base_url_means_the_same() {
+        for (given, expect) in [
+            ("https://api.openai.com/v1", "https://api.openai.com/v1"),
+            ("https://api.openai.com/v1/", "https://api.openai.com/v1"),
+            ("https://api.openai.com", "https://api.openai.com/v1"),
+            ("https://api.openai.com//", "https://api.openai.com/v1"),
+            ("https://api.openai.com/v1/chat/completions", "https://api.openai.com/v1"),
+            (" http://localhost:11434/v1\n", "http://localhost:11434/v1"),
+            ("https://openrouter.ai/api/v1/", "https://openrouter.ai/api/v1"),
+        ] {
+            assert_eq!(base_url(given, "/v1").unwrap().as_str(), expect, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_base_url_is_named_with_the_way_out_and_without_a_key() {
+        for bad in [
+            "",
+            "localhost:11434/v1",
+            "ftp://host/v1",
+            "not a url",
+            "https://user:sk-key@host/v1",
+            "https://sk-key@host:port/v1",
+            "https://host/v1?api-key=sk-key",
+            "http://",
+        ] {
+            let error = base_url(bad, "/v1").unwrap_err().to_string();
+            assert!(error.contains("https://api.openai.com/v1") && !error.contains("sk-key"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_header_that_cannot_be_sent_is_named_without_its_value() {
+        let given = [("x-ok", "v"), ("bad name", "secret-a"), ("x-bad", "secret\nb"), ("Host", "secret-c")];
+        let given = given.map(|(name, value)| (name.to_owned(), Secret::from(value))).into();
+        let mut faults = Vec::new();
+        let headers = extra_headers(&given, &mut faults);
+        assert_eq!((headers.len(), faults.len()), (1, 3));
+        assert!(!faults.join(" ").contains("secret") && !format!("{headers:?}").contains("\"v\""));
+    }
+
+    #[test]
+    fn query_parameters_are_encoded() {
+        let base = base_url("https://host/a", "/v1").unwrap();
+        let query = [("k&".to_owned(), Secret::from("a b#"))].into();
+        assert_eq!(route(&base, "/chat", &query).as_str(), "https://host/a/chat?k%26=a+b%23");
+    }
+}
