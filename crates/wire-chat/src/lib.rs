@@ -1,1 +1,26 @@
 //! The Chat Completions and embeddings wire format, client and server side, without I/O.
+//!
+//! Modelled after OpenAI's published API description 2.3.0 and the public documents and sources of the servers that
+//! speak the same language, all read 2026-11-21:
+//!
+//! | part | here |
+//! |---|---|
+//! | `POST /chat/completions`, whole and streamed | [`ChatCodec`], [`ChatDecoder`] as a client, [`server`] as a server |
+//! | `POST /embeddings` | the same two |
+//! | errors, of a response, in a stream and under a 200 | [`fault`], [`server::write_error`] |
+//!
+//! Not here: the Responses route, stored completions, model lists.
+//!
+//! What is known of a request or an answer becomes a value of `infer_core`; every other member travels as it was
+//! written, requests in [`infer_core::Extra`], answers in `wire`. Reading is tolerant where servers differ and strict
+//! where tolerance would turn a broken answer into a good one.
+
+mod client;
+mod decoder;
+mod dialect;
+pub mod fault;
+pub mod server;
+
+pub use client::ChatCodec;
+pub use decoder::ChatDecoder;
+pub use dialect::{ChatDialect, DeveloperRole, TokenLimit, is_reasoning_model};
