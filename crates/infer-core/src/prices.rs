@@ -211,6 +211,17 @@ impl PriceTable {
         Ok(())
     }
 
+    /// An operator's own prices; what is none goes into `faults` by model and rate.
+    pub fn of_rates(rates: impl IntoIterator<Item = (String, Rates)>, faults: &mut Vec<String>) -> Self {
+        let mut table = Self::default();
+        for (model, rates) in rates {
+            if let Err(fault) = table.set(&*model, Price::flat(rates)) {
+                faults.push(format!("{model}.{fault}"));
+            }
+        }
+        table
+    }
+
     /// Takes over every row of `other`, replacing rows of the same name.
     pub fn merge(&mut self, other: Self) {
         self.models.extend(other.models);

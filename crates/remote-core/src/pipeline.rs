@@ -18,8 +18,8 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use infer_core::{
-    Codec, Completion, EmbedBatch, Embeddings, ExecuteBatch, InferenceError, RequestId, RunHandle, RunMeta,
-    TimeoutPhase,
+    Codec, Completion, EmbedBatch, Embeddings, ExecuteBatch, InferenceError, ReasoningEffort, RequestId,
+    RunHandle, RunMeta, TimeoutPhase,
 };
 use tokio::time::{Instant, timeout_at};
 use tracing::debug;
@@ -71,8 +71,11 @@ impl<P: RemoteProvider> Pipeline<P> {
         }
 
         let started = attempt.started;
-        let patience = self.provider.thinks_long(&batch);
-        let first = if patience { timeouts.first_content_reasoning } else { timeouts.first_content };
+        let thinks_long = match &batch.reasoning_effort {
+            Some(effort) => !matches!(effort, ReasoningEffort::None | ReasoningEffort::Minimal),
+            None => self.provider.is_reasoning_model(&batch.model),
+        };
+        let first = if thinks_long { timeouts.first_content_reasoning } else { timeouts.first_content };
         let body = response.into_body();
         let mut stream = MeteredStream::new(attempt, body, &self.config.limits, timeouts, first);
         stream.commit().await?;

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use infer_core::{
-    Codec, EmbedBatch, ErrorBody, ErrorKind, ExecuteBatch, InferenceError, ModelRunner, Price,
-    ReasoningEffort, RunnerFactory, RunnerInfo,
+    Codec, EmbedBatch, ErrorBody, ErrorKind, ExecuteBatch, InferenceError, ModelRunner, Price, RunnerFactory,
+    RunnerInfo,
 };
 use serde::de::DeserializeOwned;
 use url::Url;
@@ -76,9 +76,9 @@ pub trait RemoteProvider: Send + Sync + fmt::Debug + 'static {
     /// The price of `model`, or `None` when it is not known. Unknown is never free.
     fn price(&self, model: &str) -> Option<&Price>;
 
-    /// Whether the model is likely to think for minutes before it answers, so that the longer timeout applies.
-    fn thinks_long(&self, batch: &ExecuteBatch) -> bool {
-        !matches!(batch.reasoning_effort, None | Some(ReasoningEffort::None | ReasoningEffort::Minimal))
+    /// Whether `model` thinks for minutes before it answers unless told otherwise, so that the longer timeout applies.
+    fn is_reasoning_model(&self, _model: &str) -> bool {
+        false
     }
 }
 
