@@ -1,3 +1,84 @@
 //! The `infer` command.
 
-fn main() {}
+mod answer;
+mod args;
+mod chat;
+mod completions;
+mod failure;
+mod image;
+mod interactive;
+mod json;
+mod logs;
+mod output;
+mod prompt;
+mod request;
+mod signals;
+mod sim;
+mod summary;
+mod terminal;
+mod upstream;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+
+use crate::args::{Cli, Command};
+use crate::failure::Failure;
+use crate::signals::Signals;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let json = matches!(&cli.command, Command::Chat(chat) if chat.json);
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if json {
+                terminal::print(&json::failure(&failure));
+            }
+            if let Some(line) = failure.line() {
+                terminal::note(&line);
+            }
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    logs::start(cli.verbose)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::usage(format!("cannot start: {error}")))?;
+    let result = runtime.block_on(async {
+        let mut signals =
+            Signals::listen().map_err(|error| Failure::usage(format!("cannot start: {error}")))?;
+        match cli.command {
+            Command::Chat(chat) => chat::run(*chat, &mut signals).await,
+            Command::Sim(sim) => sim::run(&sim, &mut signals).await,
+            Command::Completions { shell } => completions::print(shell),
+        }
+    });
+    // A thread may still wait for a line on standard input or for a reader of standard output: do not wait for it.
+    runtime.shutdown_background();
+    result
+}
+
+/// Help and version go to standard output and are no failure; the rest is a usage error.
+fn usage(error: &clap::Error) -> ExitCode {
+    // A closed pipe is all that can go wrong here, and there is nobody left to tell.
+    _ = error.print();
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        return ExitCode::SUCCESS;
+    }
+    let wants_json = std::env::args_os().skip(1).take_while(|arg| arg != "--").any(|arg| arg == "--json");
+    if wants_json {
+        let text = error.to_string();
+        let line = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        terminal::print(&json::failure(&Failure::usage(line)));
+    }
+    ExitCode::from(2)
+}

@@ -1,0 +1,201 @@
+//! What can be written on the command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+/// Talk to remote language models from a terminal.
+#[derive(Debug, Parser)]
+#[command(
+    name = "infer",
+    version,
+    arg_required_else_help = true,
+    after_help = "Start here:\n  infer chat \"Why is the sky blue?\"\n\n\
+                  Without a key and a base URL a built-in simulator answers: this works at once."
+)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// Log to standard error what happens; twice for more [env: RUST_LOG]
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Ask a model, and print its answer as it is written
+    Chat(Box<ChatArgs>),
+    /// Run the simulator: an OpenAI-shaped server without a model
+    Sim(SimArgs),
+    /// Print a script that completes commands in a shell
+    #[command(after_help = "Examples:\n  \
+        infer completions bash > ~/.local/share/bash-completion/completions/infer\n  \
+        infer completions zsh  > ~/.zfunc/_infer\n  \
+        infer completions fish > ~/.config/fish/completions/infer.fish")]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// `infer chat`.
+#[derive(Debug, Args)]
+#[command(
+    long_about = "Ask a model, and print its answer as it is written.\n\n\
+        The prompt is the arguments, or standard input when that is not a terminal; with both, standard input follows \
+        the arguments. With neither, a conversation begins.\n\n\
+        Standard output carries the answer and nothing else. Notes, reasoning, errors and the closing line with tokens, \
+        cost and speed go to standard error.",
+    after_help = CHAT_HELP
+)]
+pub(crate) struct ChatArgs {
+    /// What to ask; several words need no quotes
+    pub(crate) prompt: Vec<String>,
+
+    /// The model, gpt-4o-mini if nothing is said [env: INFER_MODEL]
+    #[arg(short, long)]
+    pub(crate) model: Option<String>,
+
+    /// Instructions that stand before the conversation
+    #[arg(short, long, value_name = "TEXT")]
+    pub(crate) system: Option<String>,
+
+    /// Where the model is served, such as http://localhost:11434/v1 [env: OPENAI_BASE_URL]
+    #[arg(long, value_name = "URL")]
+    pub(crate) base_url: Option<String>,
+
+    /// Show the model a picture: PNG, JPEG, WebP or GIF, up to 20 MiB; may be repeated
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) image: Vec<PathBuf>,
+
+    /// Print one JSON object with the answer, or with the error, when the call is over
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Ask for the answer in one piece
+    #[arg(long)]
+    pub(crate) no_stream: bool,
+
+    /// How freely to choose words, 0 to 2
+    #[arg(short, long, value_name = "0..2", value_parser = temperature, allow_negative_numbers = true)]
+    pub(crate) temperature: Option<f64>,
+
+    /// The most tokens to write, hidden reasoning included
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_tokens: Option<u32>,
+
+    /// How much to think, for models that do: none, minimal, low, medium, high, xhigh or max
+    #[arg(long, value_name = "EFFORT")]
+    pub(crate) effort: Option<String>,
+
+    /// The most time the whole call may take, such as 30s or 2m
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
+
+    /// For repeatable answers, where the model can
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) seed: Option<i64>,
+
+    /// End the answer where this text would come; may be repeated
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) stop: Vec<String>,
+
+    /// "json", or a file with a JSON Schema the answer must fit
+    #[arg(long, value_name = "json|FILE")]
+    pub(crate) response_format: Option<String>,
+
+    /// Leave out the closing line
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+const CHAT_HELP: &str = "\
+Examples:
+  infer chat \"Why is the sky blue?\"
+  git diff | infer chat \"Write a commit message for this change\"
+  infer chat --image receipt.jpg --response-format receipt.schema.json \"Read this receipt\"
+  infer chat --base-url http://localhost:11434/v1 --model llama3.2 \"Hello\"
+  infer chat --json --timeout 30s \"Name three rivers\" | jq -r .text
+  infer chat                       # a conversation; /exit leaves it
+
+Environment:
+  OPENAI_API_KEY      the key; without one, none is sent to --base-url
+  OPENAI_BASE_URL     as --base-url
+  OPENAI_ORG_ID       the organization to bill
+  OPENAI_PROJECT_ID   the project to bill
+  INFER_MODEL         as --model
+  NO_COLOR            plain text on terminals
+
+Schema files:
+  A schema whose outermost object has \"additionalProperties\": false is enforced;
+  any other is a hint to the model.
+
+Exit codes:
+  0    an answer
+  1    the upstream or the network failed
+  2    wrong usage or configuration
+  130  stopped by Ctrl-C; 143 by SIGTERM";
+
+/// `infer sim`.
+#[derive(Debug, Args)]
+#[command(
+    long_about = "Run the simulator: a server on 127.0.0.1 that speaks OpenAI's HTTP interface without a model.\n\n\
+        Most model names get an answer that repeats the question. Names that begin with sim- show what can go wrong: \
+        sim-error-429, sim-cut, sim-stall and others, which GET /v1/models lists.",
+    after_help = "Examples:\n  \
+        infer sim --port 8080\n  \
+        infer chat --base-url http://127.0.0.1:8080/v1 --model sim-cut \"Hello\""
+)]
+pub(crate) struct SimArgs {
+    /// The port; 0 takes a free one
+    #[arg(short, long, value_name = "N", default_value_t = 0)]
+    pub(crate) port: u16,
+
+    /// Varies what is said; the same seed gives the same answers
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+
+    /// Milliseconds between two words of a streamed answer
+    #[arg(long, value_name = "MS", default_value_t = 20)]
+    pub(crate) delay: u64,
+}
+
+fn temperature(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(value) if (0.0..=2.0).contains(&value) => Ok(value),
+        _ => Err("must be a number from 0 to 2".to_owned()),
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(time) if !time.is_zero() => Ok(time),
+        Ok(_) => Err("must be above 0s".to_owned()),
+        Err(_) => Err("must be a duration such as 500ms, 30s or 2m".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_duration_needs_a_unit_and_must_not_be_zero() {
+        assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
+        assert!(duration("30").is_err());
+        assert!(duration("0s").is_err());
+        assert!(temperature("2.1").is_err() && temperature("NaN").is_err());
+    }
+}

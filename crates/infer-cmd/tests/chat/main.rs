@@ -1,0 +1,14 @@
+//! The `infer` command as its users see it: against a simulated upstream, by its outputs and exit codes.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
+mod answers;
+mod faults;
+mod running;
+mod stopping;
+mod usage;
