@@ -1,3 +1,109 @@
-//! bench
+//! Measures what this workspace costs its users, beside the HTTP client alone and beside code written by hand.
+//!
+//! Three clients ask one server, which is a process of its own, for the same answers: `floor` receives bytes and throws
+//! them away, `plain` is what most people write by hand, `ours` is this workspace. They take turns, so that what disturbs
+//! the machine disturbs all three, and what each has read is checked, so that nobody is fast by leaving something out.
+//!
+//! ```text
+//! cargo xtask bench                          everything; prints a table
+//! cargo xtask bench -- --only unary          one scenario
+//! cargo xtask bench -- --check               fails when a target is missed
+//! ```
 
-fn main() {}
+mod alloc;
+mod clients;
+mod measure;
+mod payload;
+mod report;
+mod scenario;
+mod server;
+mod table;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+use clients::Who;
+use report::Samples;
+use scenario::{Clients, Scenario};
+use server::Server;
+
+#[global_allocator]
+static ALLOCATOR: alloc::Counting = alloc::Counting;
+
+/// Measure what a call and a piece of an answer cost
+///
+/// CPU is the time of this process on a processor, kernel included; the server runs in another process. Numbers are
+/// medians over rounds, with the least and the most in brackets: where those are far apart the machine was busy.
+#[derive(Debug, Parser)]
+#[command(
+    after_help = "Exit codes: 0 measured, 1 failed or --check found a missed target, 2 bad command line."
+)]
+struct Args {
+    /// How often every client takes its turn
+    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
+    /// Only this scenario; may be given several times
+    #[arg(long, value_name = "NAME")]
+    only: Vec<Scenario>,
+    /// Only this client, to profile it; may be given several times
+    #[arg(long, value_name = "NAME")]
+    client: Vec<Who>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Fail when a target is missed
+    #[arg(long)]
+    check: bool,
+    /// Be the server; used by this program itself
+    #[arg(long, hide = true)]
+    server: bool,
+}
+
+fn main() -> Result<ExitCode> {
+    let args = Args::parse();
+    if args.server {
+        server::run()?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let server = Server::start()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut rows = Vec::new();
+    for scenario in Scenario::ALL {
+        if args.only.is_empty() || args.only.contains(&scenario) {
+            eprintln!("measuring {} ...", scenario.name());
+            let samples = runtime.block_on(measure(&args, scenario, &server))?;
+            rows.extend(report::rows(scenario, &samples));
+        }
+    }
+    if args.json {
+        println!("{}", table::json(&rows)?);
+    } else {
+        print!("{}", table::text(&rows));
+    }
+    let missed = rows.iter().filter(|row| row.is_met() == Some(false)).count();
+    if args.check && missed > 0 {
+        eprintln!("{missed} missed");
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// All rounds of one scenario; who goes first changes with every round.
+async fn measure(args: &Args, scenario: Scenario, server: &Server) -> Result<Samples> {
+    let clients = Clients::new(scenario, server)?;
+    let takes_part = |who| args.client.is_empty() || args.client.contains(&who);
+    let mut samples = Samples::default();
+    for who in Who::ALL.into_iter().filter(|who| takes_part(*who) && scenario.warms_up(*who)) {
+        clients.round(who).await?;
+    }
+    for round in 0..usize::from(args.rounds) {
+        for who in Who::ALL.into_iter().cycle().skip(round % Who::ALL.len()).take(Who::ALL.len()) {
+            if takes_part(who) && round < scenario.rounds(who, usize::from(args.rounds)) {
+                samples.add(who, clients.round(who).await?);
+            }
+        }
+    }
+    Ok(samples)
+}

@@ -1,0 +1,82 @@
+//! Which numbers of a scenario are reported, and what each must hold to.
+
+use crate::clients::Who;
+use crate::scenario::{Sample, Scenario};
+use crate::table::{Row, Spread, Target};
+
+const MIB: f64 = 1_048_576.0;
+/// The size of the large event.
+const LARGE_MIB: f64 = 4.0;
+
+/// The samples of one scenario, in the order of [`Who::ALL`].
+#[derive(Debug, Default)]
+pub(crate) struct Samples([Vec<Sample>; 3]);
+
+impl Samples {
+    /// Takes one more sample of `who`.
+    pub(crate) fn add(&mut self, who: Who, sample: Sample) {
+        if let Some((samples, _)) = self.0.iter_mut().zip(Who::ALL).find(|(_, other)| *other == who) {
+            samples.push(sample);
+        }
+    }
+
+    fn each(&self, number: impl Fn(&Sample) -> f64) -> [Option<Spread>; 3] {
+        self.0.each_ref().map(|samples| Spread::of(samples.iter().map(&number).collect()))
+    }
+}
+
+/// The lines of the table for one scenario.
+pub(crate) fn rows(scenario: Scenario, samples: &Samples) -> Vec<Row> {
+    let row = |per, unit, number: fn(&Sample) -> f64, target| Row {
+        scenario: scenario.name(),
+        per,
+        unit,
+        found: samples.each(number),
+        target,
+    };
+    match scenario {
+        Scenario::Unary => vec![
+            row("call, CPU", "µs", cpu, Target::Times(Who::Floor, 1.15)),
+            row("call, CPU", "µs", cpu, Target::Over(Who::Floor, 3.0)),
+            row("call, allocations", "number", allocations, Target::None),
+        ],
+        Scenario::Batched => vec![
+            row("chunk, CPU", "µs", cpu, Target::Times(Who::Plain, 0.45)),
+            row("chunk, allocations", "number", allocations, Target::AtMost(2.0)),
+        ],
+        Scenario::Flushed => vec![
+            row("chunk, CPU", "µs", cpu, Target::Times(Who::Plain, 0.75)),
+            row("first chunk, clock", "µs", |sample| micros(sample.first), Target::None),
+            row("chunks per wake", "number", chunks_per_wake, Target::None),
+        ],
+        Scenario::Large => vec![
+            row("event, clock", "ms", |sample| micros(sample.cost.wall) / 1e3, Target::AtMost(50.0)),
+            row(
+                "event, peak memory",
+                "MiB",
+                |sample| sample.cost.peak_bytes as f64 / MIB,
+                Target::AtMost(3.0 * LARGE_MIB),
+            ),
+        ],
+        Scenario::Stalled => {
+            vec![row("stall, growth", "MiB", |sample| sample.growth as f64 / MIB, Target::AtMost(1.0))]
+        }
+    }
+}
+
+fn cpu(sample: &Sample) -> f64 {
+    micros(sample.cost.cpu) / sample.units as f64
+}
+
+fn allocations(sample: &Sample) -> f64 {
+    sample.cost.allocations as f64 / sample.units as f64
+}
+
+/// How many chunks came together: 1 when the reader slept before each, more when it found several waiting.
+fn chunks_per_wake(sample: &Sample) -> f64 {
+    sample.units as f64 / sample.cost.sleeps.max(1) as f64
+}
+
+fn micros(time: std::time::Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}

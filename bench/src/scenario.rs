@@ -1,0 +1,175 @@
+//! What is measured: how each client is driven, and what one round of it gives.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use crate::alloc;
+use crate::clients::floor::Floor;
+use crate::clients::ours::Ours;
+use crate::clients::plain::Plain;
+use crate::clients::{Client, Reader as _, Who};
+use crate::measure::{Cost, Meter, now};
+use crate::payload::Route;
+use crate::server::Server;
+
+/// How long a reader stalls, and after how many pieces.
+const STALL: (usize, Duration) = (10, Duration::from_millis(1500));
+
+/// One way to use a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Scenario {
+    /// Calls for answers in one piece
+    Unary,
+    /// Streams whose events arrive many at a time
+    Batched,
+    /// Streams whose events arrive one by one
+    Flushed,
+    /// A stream with one event of 4 MiB
+    Large,
+    /// A reader who stalls while 100,000 events wait
+    Stalled,
+}
+
+/// What one round of one client gave.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sample {
+    /// What it cost.
+    pub(crate) cost: Cost,
+    /// Calls, or events for a stream.
+    pub(crate) units: usize,
+    /// From the call to the first piece, on average.
+    pub(crate) first: Duration,
+    /// Bytes that gathered while the reader stalled.
+    pub(crate) growth: usize,
+}
+
+impl Scenario {
+    /// All of them, in the order of the table.
+    pub(crate) const ALL: [Self; 5] = [Self::Unary, Self::Batched, Self::Flushed, Self::Large, Self::Stalled];
+
+    /// What the server answers.
+    fn route(self) -> Route {
+        match self {
+            Self::Unary => Route::Unary,
+            Self::Batched => Route::Batched,
+            Self::Flushed => Route::Flushed,
+            Self::Large => Route::Large,
+            Self::Stalled => Route::Long,
+        }
+    }
+
+    /// As the table and the command line write it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Stalled => "stalled",
+            _ => self.route().name(),
+        }
+    }
+
+    /// Calls or streams in one round.
+    fn repeats(self) -> usize {
+        match self {
+            Self::Unary => 1500,
+            Self::Batched => 40,
+            Self::Flushed => 6,
+            Self::Large | Self::Stalled => 1,
+        }
+    }
+
+    /// How many rounds `who` takes part in: what takes seconds is not repeated as often.
+    pub(crate) fn rounds(self, who: Who, asked: usize) -> usize {
+        match (self, who) {
+            (Self::Large, Who::Plain) => 1,
+            (Self::Stalled, _) => asked.min(3),
+            _ => asked,
+        }
+    }
+
+    /// Whether to run `who` once unmeasured before the first round.
+    pub(crate) fn warms_up(self, who: Who) -> bool {
+        self != Self::Stalled && !(self == Self::Large && who == Who::Plain)
+    }
+}
+
+/// The three clients, pointed at what a scenario needs.
+#[derive(Debug)]
+pub(crate) struct Clients {
+    scenario: Scenario,
+    ours: Ours,
+    floor: Floor,
+    plain: Plain,
+}
+
+impl Clients {
+    /// Clients with connections of their own.
+    pub(crate) fn new(scenario: Scenario, server: &Server) -> Result<Self> {
+        let base = server.base(scenario.route());
+        // In this order: see `clients::http`.
+        Ok(Self { scenario, ours: Ours::new(&base)?, floor: Floor::new(&base)?, plain: Plain::new(&base)? })
+    }
+
+    /// One round of one client.
+    pub(crate) async fn round(&self, who: Who) -> Result<Sample> {
+        match who {
+            Who::Floor => self.drive(&self.floor, who).await,
+            Who::Plain => self.drive(&self.plain, who).await,
+            Who::Ours => self.drive(&self.ours, who).await,
+        }
+    }
+
+    async fn drive<C: Client>(&self, client: &C, who: Who) -> Result<Sample> {
+        let (route, repeats) = (self.scenario.route(), self.scenario.repeats());
+        let mut seen = Seen::default();
+        let meter = Meter::start()?;
+        for _ in 0..repeats {
+            match self.scenario {
+                Scenario::Unary => seen.text += client.unary().await?,
+                _ => seen.read(client, self.scenario == Scenario::Stalled).await?,
+            }
+        }
+        let cost = meter.stop()?;
+        if who != Who::Floor {
+            let expected = route.text_bytes() * repeats;
+            ensure!(seen.text == expected, "{}: {} bytes of text, not {expected}", who.name(), seen.text);
+            let expected = if route == Route::Unary { 0 } else { route.pieces() * repeats };
+            ensure!(seen.with_text == expected, "{}: {} texts, not {expected}", who.name(), seen.with_text);
+        }
+        let units = if route == Route::Unary { repeats } else { route.events() * repeats };
+        let first = seen.first / u32::try_from(repeats)?;
+        Ok(Sample { cost, units, first, growth: seen.growth })
+    }
+}
+
+/// What a reader has seen in all streams of a round.
+#[derive(Debug, Default)]
+struct Seen {
+    text: usize,
+    pieces: usize,
+    with_text: usize,
+    first: Duration,
+    growth: usize,
+}
+
+impl Seen {
+    async fn read<C: Client>(&mut self, client: &C, stalls: bool) -> Result<()> {
+        let started = now();
+        let before = self.pieces;
+        let mut reader = client.open().await?;
+        while let Some(text) = reader.next().await? {
+            if self.pieces == before {
+                self.first += started.elapsed();
+            }
+            self.pieces += 1;
+            self.text += text;
+            self.with_text += usize::from(text > 0);
+            if stalls && self.pieces - before == STALL.0 {
+                alloc::reset_peak();
+                let held = alloc::held();
+                tokio::time::sleep(STALL.1).await;
+                self.growth = alloc::peak() - held;
+            }
+        }
+        Ok(())
+    }
+}
