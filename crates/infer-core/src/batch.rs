@@ -18,6 +18,23 @@ pub enum RunMode {
     Streaming,
 }
 
+/// Who goes first when calls must wait for a limit.
+///
+/// A place further ahead by a fixed time, so that everyone's turn comes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Priority {
+    /// Work that nobody waits for.
+    Background,
+    /// The usual.
+    #[default]
+    Normal,
+    /// Somebody waits.
+    High,
+    /// The operation depends on it.
+    Critical,
+}
+
 /// How the next token is chosen, and how many answers are wanted. Absent members are left to the upstream.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
@@ -192,6 +209,8 @@ pub struct ExecuteBatch {
     pub metadata: BTreeMap<String, String>,
     /// The most time the whole call may take, attempts and waiting included. No limit when absent.
     pub deadline: Option<Duration>,
+    /// Who goes first when calls must wait for a limit.
+    pub priority: Priority,
     /// Members passed through unread.
     pub extra: Extra,
 }
@@ -217,6 +236,7 @@ impl ExecuteBatch {
             user: None,
             metadata: BTreeMap::new(),
             deadline: None,
+            priority: Priority::Normal,
             extra: Extra::new(),
         }
     }
@@ -393,6 +413,13 @@ impl ExecuteBatch {
     #[must_use]
     pub fn with_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
+        self
+    }
+
+    /// Who goes first when calls must wait for a limit.
+    #[must_use]
+    pub fn with_priority(mut self, priority: Priority) -> Self {
+        self.priority = priority;
         self
     }
 

@@ -42,7 +42,7 @@ mod runner;
 mod tool;
 mod usage;
 
-pub use batch::{ExecuteBatch, JsonSchema, ReasoningEffort, ResponseFormat, RunMode, Sampling};
+pub use batch::{ExecuteBatch, JsonSchema, Priority, ReasoningEffort, ResponseFormat, RunMode, Sampling};
 pub use cause::{DecodeKind, TimeoutPhase, TransportKind};
 pub use chunk::{Audio, FinishKind, FinishReason, Logprobs, Served, TokenChunk, TokenLogprob};
 pub use codec::{Codec, ErrorBody, EventDecoder, Step, WireFault};

@@ -176,29 +176,29 @@ impl RemoteConfig {
 }
 
 /// Durations as people write them: `30s`, `1m 30s`, `500ms`.
-mod duration {
+pub(crate) mod duration {
     use std::time::Duration;
 
     use serde::{Deserialize, Deserializer, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(crate) fn serialize<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&humantime::format_duration(*time))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
         let text = String::deserialize(deserializer)?;
         humantime::parse_duration(&text).map_err(|error| {
             serde::de::Error::custom(format!("{text:?} is not a duration such as 30s or 500ms: {error}"))
         })
     }
 
-    pub(super) mod optional {
+    pub(crate) mod optional {
         use std::time::Duration;
 
         use serde::{Deserialize, Deserializer, Serializer};
 
         #[expect(clippy::ref_option, reason = "the signature serde asks for")]
-        pub(in crate::config) fn serialize<S: Serializer>(
+        pub(crate) fn serialize<S: Serializer>(
             time: &Option<Duration>,
             serializer: S,
         ) -> Result<S::Ok, S::Error> {
@@ -208,7 +208,7 @@ mod duration {
             }
         }
 
-        pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
             deserializer: D,
         ) -> Result<Option<Duration>, D::Error> {
             #[derive(Deserialize)]

@@ -29,6 +29,8 @@ mod body;
 pub mod config;
 mod context;
 pub mod headers;
+pub mod limit;
+pub mod meter;
 mod pipeline;
 mod provider;
 mod runner;

@@ -1,0 +1,1 @@
+//! Scripted upstreams and a conformance suite for providers built on remote-core.
