@@ -26,6 +26,7 @@
 
 pub mod address;
 mod body;
+pub mod breaker;
 pub mod config;
 mod context;
 pub mod headers;
@@ -33,6 +34,7 @@ pub mod limit;
 pub mod meter;
 mod pipeline;
 mod provider;
+pub mod retry;
 mod runner;
 pub mod session;
 pub mod sse;

@@ -1,0 +1,265 @@
+//! Stops asking an upstream that keeps failing, and finds out when it is well again.
+//!
+//! A pure state machine: time and jitter are arguments, nobody sleeps. Every state change begins a new *epoch*; a call
+//! carries the epoch it was admitted in, so a result that comes late changes nothing.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use infer_core::BreakerEffect;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use crate::config::duration;
+
+/// When to stop asking a failing upstream, and when to ask again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BreakerConfig {
+    /// Whether there is a breaker at all.
+    pub enabled: bool,
+    /// Failures in a row that open it. 10.
+    pub consecutive_failures: u32,
+    /// The share of failures within `window` that opens it, from 0 to 1. 0.5.
+    pub failure_rate: f64,
+    /// The fewest calls within `window` for the share to count. 20.
+    pub min_calls: u32,
+    /// How long a result counts. 30 s.
+    #[serde(with = "duration")]
+    pub window: Duration,
+    /// How long it stays open the first time. 5 s.
+    #[serde(with = "duration")]
+    pub open: Duration,
+    /// How long it stays open at the most; each failed probe doubles the time. 120 s.
+    #[serde(with = "duration")]
+    pub open_max: Duration,
+    /// Calls let through at once to find out whether the upstream is well. 1.
+    pub probes: u32,
+    /// Successes in a row that close it. 3.
+    pub successes_to_close: u32,
+}
+
+impl Default for BreakerConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            consecutive_failures: 10,
+            failure_rate: 0.5,
+            min_calls: 20,
+            window: Duration::from_secs(30),
+            open: Duration::from_secs(5),
+            open_max: Duration::from_secs(120),
+            probes: 1,
+            successes_to_close: 3,
+        }
+    }
+}
+
+/// What a breaker is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum BreakerState {
+    /// Calls go through.
+    Closed,
+    /// No call goes through.
+    Open,
+    /// A few calls go through to find out whether the upstream is well.
+    HalfOpen,
+    /// An operator lets no call through.
+    ForcedOpen,
+    /// An operator lets every call through.
+    ForcedClosed,
+}
+
+/// Permission for one call. Give it back with [`Breaker::settle`], whatever became of the call.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "an unsettled ticket keeps a probe's place"]
+pub struct Ticket {
+    epoch: u64,
+    probe: bool,
+}
+
+/// The state machine. See the module.
+#[derive(Debug)]
+pub struct Breaker {
+    config: BreakerConfig,
+    epoch: u64,
+    phase: Phase,
+    /// How long it stays open the next time.
+    hold: Duration,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Closed { in_a_row: u32, window: Window },
+    Open { until: Instant },
+    HalfOpen { probing: u32, successes: u32 },
+    ForcedOpen { until: Option<Instant> },
+    ForcedClosed,
+}
+
+impl Breaker {
+    /// A closed breaker.
+    pub fn new(config: BreakerConfig) -> Self {
+        let hold = config.open;
+        Self { config, epoch: 0, phase: closed(), hold }
+    }
+
+    /// Whether a call would be let through now, without taking a probe's place.
+    ///
+    /// # Errors
+    /// The wait after which to ask again.
+    pub fn peek(&self, now: Instant) -> Result<(), Duration> {
+        if !self.config.enabled {
+            return Ok(());
+        }
+        match &self.phase {
+            Phase::Closed { .. } | Phase::ForcedClosed => Ok(()),
+            Phase::Open { until } if now < *until => Err(*until - now),
+            Phase::Open { .. } => Ok(()),
+            Phase::HalfOpen { probing, .. } if *probing < self.config.probes => Ok(()),
+            Phase::HalfOpen { .. } => Err(self.config.open),
+            Phase::ForcedOpen { until: Some(until) } if now >= *until => Ok(()),
+            Phase::ForcedOpen { until } => Err(until.map_or(self.config.open_max, |until| until - now)),
+        }
+    }
+
+    /// Lets a call through, or says how long to wait.
+    ///
+    /// # Errors
+    /// As for [`Breaker::peek`]; nothing changes then.
+    pub fn admit(&mut self, now: Instant) -> Result<Ticket, Duration> {
+        self.peek(now)?;
+        match self.phase {
+            Phase::Open { .. } | Phase::ForcedOpen { .. } if self.config.enabled => {
+                self.enter(Phase::HalfOpen { probing: 0, successes: 0 });
+            }
+            _ => {}
+        }
+        let probe = match &mut self.phase {
+            Phase::HalfOpen { probing, .. } => {
+                *probing += 1;
+                true
+            }
+            _ => false,
+        };
+        Ok(Ticket { epoch: self.epoch, probe })
+    }
+
+    /// Takes a call's result. `None` for a call that was given up: it frees its place and says nothing.
+    ///
+    /// `roll`, from 0 to 1, spreads the time the breaker stays open, so that many processes do not come back at once.
+    pub fn settle(&mut self, ticket: Ticket, effect: Option<BreakerEffect>, now: Instant, roll: f64) {
+        if ticket.epoch != self.epoch || !self.config.enabled {
+            return;
+        }
+        let limits = (self.config.consecutive_failures, self.config.window);
+        let mut trips = false;
+        let mut heals = false;
+        match &mut self.phase {
+            Phase::Closed { in_a_row, window } => match effect {
+                Some(BreakerEffect::Failure) => {
+                    *in_a_row += 1;
+                    let (calls, failures) = window.count(now, limits.1, true);
+                    let share = f64::from(failures) / f64::from(calls.max(1));
+                    trips = *in_a_row >= limits.0
+                        || calls >= self.config.min_calls && share >= self.config.failure_rate;
+                }
+                Some(BreakerEffect::Success) => {
+                    *in_a_row = 0;
+                    window.count(now, limits.1, false);
+                }
+                _ => {}
+            },
+            Phase::HalfOpen { probing, successes } if ticket.probe => {
+                *probing = probing.saturating_sub(1);
+                match effect {
+                    Some(BreakerEffect::Failure) => trips = true,
+                    Some(BreakerEffect::Success) => {
+                        *successes += 1;
+                        heals = *successes >= self.config.successes_to_close;
+                    }
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+        if trips {
+            self.open(now, roll);
+        } else if heals {
+            self.hold = self.config.open;
+            self.enter(closed());
+        }
+    }
+
+    fn open(&mut self, now: Instant, roll: f64) {
+        // Up to a tenth longer, never above the cap.
+        let spread = self.hold.mul_f64(0.1 * roll.clamp(0.0, 1.0));
+        let until = now + (self.hold + spread).min(self.config.open_max);
+        self.hold = (self.hold * 2).min(self.config.open_max);
+        self.enter(Phase::Open { until });
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        self.epoch += 1;
+        self.phase = phase;
+    }
+
+    /// What it is doing now.
+    pub fn state(&self, now: Instant) -> BreakerState {
+        match &self.phase {
+            Phase::Closed { .. } => BreakerState::Closed,
+            Phase::Open { until } if now < *until => BreakerState::Open,
+            Phase::ForcedOpen { until } if until.is_none_or(|until| now < until) => BreakerState::ForcedOpen,
+            Phase::Open { .. } | Phase::HalfOpen { .. } | Phase::ForcedOpen { .. } => BreakerState::HalfOpen,
+            Phase::ForcedClosed => BreakerState::ForcedClosed,
+        }
+    }
+
+    /// Lets no call through, for a time or until told otherwise; afterwards it probes.
+    pub fn force_open(&mut self, now: Instant, time: Option<Duration>) {
+        self.enter(Phase::ForcedOpen { until: time.and_then(|time| now.checked_add(time)) });
+    }
+
+    /// Lets every call through until told otherwise.
+    pub fn force_closed(&mut self) {
+        self.enter(Phase::ForcedClosed);
+    }
+
+    /// Begins anew, closed.
+    pub fn reset(&mut self) {
+        self.hold = self.config.open;
+        self.enter(closed());
+    }
+}
+
+fn closed() -> Phase {
+    Phase::Closed { in_a_row: 0, window: Window::default() }
+}
+
+/// Results of the last `window`, counted in ten slices.
+#[derive(Debug, Default)]
+struct Window {
+    slices: VecDeque<(Instant, u32, u32)>,
+}
+
+impl Window {
+    /// Adds a result and counts (calls, failures) that are not too old.
+    fn count(&mut self, now: Instant, length: Duration, failed: bool) -> (u32, u32) {
+        while self.slices.front().is_some_and(|(begun, ..)| now.saturating_duration_since(*begun) >= length) {
+            self.slices.pop_front();
+        }
+        let fresh =
+            self.slices.back().is_none_or(|(begun, ..)| now.saturating_duration_since(*begun) >= length / 10);
+        if fresh {
+            self.slices.push_back((now, 0, 0));
+        }
+        if let Some((_, calls, failures)) = self.slices.back_mut() {
+            *calls = calls.saturating_add(1);
+            *failures = failures.saturating_add(u32::from(failed));
+        }
+        self.slices.iter().fold((0, 0), |(calls, failures), (_, c, f)| {
+            (calls.saturating_add(*c), failures.saturating_add(*f))
+        })
+    }
+}
