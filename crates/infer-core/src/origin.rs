@@ -36,6 +36,8 @@ pub struct Origin {
     pub attempts: u32,
     /// Time since the call began.
     pub elapsed: Duration,
+    /// Why no further attempt was made, where one could have been.
+    pub gave_up: Option<String>,
     /// Pieces of output already handed to the caller. Above 0, the call must not be repeated silently.
     pub chunks: u64,
 }
@@ -71,8 +73,10 @@ impl Origin {
         if open != " (" {
             line.push(')');
         }
-        if !cure.is_empty() {
-            let _ = write!(line, "; {cure}");
+        for more in [cure, self.gave_up.as_deref().unwrap_or_default()] {
+            if !more.is_empty() {
+                let _ = write!(line, "; {more}");
+            }
         }
         // Upstream words are in it: one line, and nothing that a terminal would obey.
         if line.contains(char::is_control) { line.replace(char::is_control, " ") } else { line }

@@ -27,6 +27,7 @@
 pub mod address;
 mod body;
 pub mod breaker;
+mod breakers;
 pub mod config;
 mod context;
 pub mod headers;
@@ -42,6 +43,6 @@ mod stream;
 mod transport;
 
 pub use config::RemoteConfig;
-pub use provider::{Call, Fault, ProviderConfig, RemoteFactory, RemoteProvider};
+pub use provider::{Call, Fault, Operation, ProviderConfig, RemoteFactory, RemoteProvider};
 pub use runner::{RemoteRunner, RemoteRunnerBuilder};
 pub use transport::{HttpTransport, Transport, TransportBody, TransportError, TransportFault};

@@ -28,7 +28,38 @@ pub enum Call<'a> {
     Embed(&'a EmbedBatch),
 }
 
+/// The kinds of calls. Each has a breaker of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Operation {
+    /// Answers.
+    Generate = 0,
+    /// Vectors.
+    Embed = 1,
+}
+
+impl Operation {
+    /// Every operation.
+    pub const ALL: [Self; 2] = [Self::Generate, Self::Embed];
+
+    /// The name in logs and metrics, as OpenTelemetry has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Generate => "chat",
+            Self::Embed => "embeddings",
+        }
+    }
+}
+
 impl Call<'_> {
+    /// What kind of call it is.
+    pub fn operation(&self) -> Operation {
+        match self {
+            Self::Generate(_) => Operation::Generate,
+            Self::Embed(_) => Operation::Embed,
+        }
+    }
+
     /// The model asked for.
     pub fn model(&self) -> &str {
         match self {

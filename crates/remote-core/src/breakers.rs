@@ -1,0 +1,108 @@
+//! The breakers of a runner, one for each kind of call, and the permit that settles exactly once.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use infer_core::{BreakerEffect, InferenceError};
+use tokio::time::Instant;
+use tracing::info;
+
+use crate::breaker::{Breaker, BreakerConfig, BreakerState, Ticket};
+use crate::provider::{Call, Operation};
+
+/// A breaker for every operation: embeddings may be down while answers are fine.
+#[derive(Debug)]
+pub(crate) struct Breakers {
+    provider: Arc<str>,
+    each: [Mutex<Breaker>; Operation::ALL.len()],
+    dice: Mutex<fastrand::Rng>,
+}
+
+impl Breakers {
+    pub(crate) fn new(provider: Arc<str>, config: &BreakerConfig, seed: u64) -> Self {
+        let each = Operation::ALL.map(|_| Mutex::new(Breaker::new(config.clone())));
+        Self { provider, each, dice: Mutex::new(fastrand::Rng::with_seed(seed)) }
+    }
+
+    fn of(&self, operation: Operation) -> MutexGuard<'_, Breaker> {
+        #[expect(clippy::indexing_slicing, reason = "there is one for each operation")]
+        self.each[operation as usize].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a call would be let through now; takes nothing.
+    pub(crate) fn peek(&self, call: Call<'_>, now: Instant) -> Result<(), Duration> {
+        self.of(call.operation()).peek(now)
+    }
+
+    /// Lets a call through, or says how long to wait.
+    pub(crate) fn admit(self: &Arc<Self>, call: Call<'_>, now: Instant) -> Result<BreakerPermit, Duration> {
+        let operation = call.operation();
+        let ticket = self.change(operation, now, |breaker| breaker.admit(now))?;
+        Ok(BreakerPermit { breakers: Arc::clone(self), operation, ticket: Some(ticket) })
+    }
+
+    /// What it is doing, and the wait until the next try if there is one.
+    pub(crate) fn state(&self, operation: Operation, now: Instant) -> (BreakerState, Option<Duration>) {
+        let breaker = self.of(operation);
+        (breaker.state(now), breaker.peek(now).err())
+    }
+
+    /// Changes a breaker and says so if its state is another one afterwards.
+    pub(crate) fn change<T>(
+        &self,
+        operation: Operation,
+        now: Instant,
+        change: impl FnOnce(&mut Breaker) -> T,
+    ) -> T {
+        let mut breaker = self.of(operation);
+        let before = breaker.state(now);
+        let result = change(&mut breaker);
+        let after = breaker.state(now);
+        drop(breaker);
+        if before != after {
+            info!(provider = %self.provider, operation = operation.name(), from = ?before, to = ?after, "breaker changed");
+        }
+        result
+    }
+
+    fn roll(&self) -> f64 {
+        self.dice.lock().unwrap_or_else(PoisonError::into_inner).f64()
+    }
+}
+
+/// Permission for one attempt. Dropped without a word, it frees its place and says nothing about the upstream.
+#[derive(Debug)]
+pub(crate) struct BreakerPermit {
+    breakers: Arc<Breakers>,
+    operation: Operation,
+    ticket: Option<Ticket>,
+}
+
+impl BreakerPermit {
+    /// The attempt went well.
+    pub(crate) fn succeed(self, now: Instant) {
+        self.settle(Some(BreakerEffect::Success), now);
+    }
+
+    /// The attempt ended in `error`.
+    pub(crate) fn fail(self, error: &InferenceError, now: Instant) {
+        self.settle(Some(error.breaker_effect()), now);
+    }
+
+    fn settle(mut self, effect: Option<BreakerEffect>, now: Instant) {
+        self.give_back(effect, now);
+    }
+
+    fn give_back(&mut self, effect: Option<BreakerEffect>, now: Instant) {
+        if let Some(ticket) = self.ticket.take() {
+            let roll = self.breakers.roll();
+            self.breakers.change(self.operation, now, |breaker| breaker.settle(ticket, effect, now, roll));
+        }
+    }
+}
+
+impl Drop for BreakerPermit {
+    fn drop(&mut self) {
+        self.give_back(None, Instant::now());
+    }
+}
