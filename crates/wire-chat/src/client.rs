@@ -89,10 +89,8 @@ fn push(whole: &mut Completion, raw: &RawChoice<'_>) -> Result<(), WireFault> {
     let is_taken = |index: u32| whole.choices.iter().any(|choice| choice.index == index);
     let given = raw.index.0.and_then(|index| u32::try_from(index).ok());
     // A server that leaves the numbers out, or gives all the same, still means different answers.
-    let Some(index) = given.into_iter().chain(0..).find(|index| !is_taken(*index)) else { return Ok(()) };
-    if index as usize >= MAX_CHOICES {
-        return Err(too_many());
-    }
+    let free = given.into_iter().chain((0..).take(MAX_CHOICES)).find(|index| !is_taken(*index));
+    let Some(index) = free.filter(|index| (*index as usize) < MAX_CHOICES) else { return Err(too_many()) };
     let mut state = ChoiceState::default();
     let chunk = state.read(index, raw, raw.message.as_ref().or(raw.delta.as_ref()))?;
     let finish = state.silent_finish();

@@ -1,5 +1,7 @@
 //! Embeddings, both ways.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
@@ -120,10 +122,8 @@ fn floats(raw: Option<&RawValue>) -> Result<Vec<f32>, WireFault> {
         return serde_json::from_str(raw).map_err(|_| wrong());
     };
     // The one character of base64 that JSON may escape.
-    let bytes = match text.contains("\\/") {
-        true => TOLERANT.decode(text.replace("\\/", "/")),
-        false => TOLERANT.decode(text),
-    };
+    let text = if text.contains("\\/") { Cow::Owned(text.replace("\\/", "/")) } else { Cow::Borrowed(text) };
+    let bytes = TOLERANT.decode(&*text);
     let bytes = bytes.map_err(|_| wrong())?;
     let (numbers, rest) = bytes.as_chunks::<4>();
     if rest.is_empty() {

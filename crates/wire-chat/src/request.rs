@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use infer_core::{
-    Content, ExecuteBatch, InferenceError, Message, Messages, Part, ResponseFormat, ToolChoice, ToolSpec,
-    WireFormat,
+    Content, ExecuteBatch, InferenceError, Message, Messages, Part, ReasoningEffort, ResponseFormat,
+    ToolChoice, ToolSpec, WireFormat,
 };
 
 use crate::json::Members;
@@ -34,7 +34,7 @@ pub(crate) fn write_request(batch: &ExecuteBatch, dialect: &ChatDialect) -> Resu
     let limit = dialect.token_limit_name(&batch.model);
     object.some(limit, batch.max_output_tokens.as_ref());
     sampling(&mut object, batch);
-    object.some("reasoning_effort", batch.reasoning_effort.as_ref().map(|effort| effort.as_str()).as_ref());
+    object.some("reasoning_effort", batch.reasoning_effort.as_ref().map(ReasoningEffort::as_str).as_ref());
     if !batch.tools.is_empty() {
         write::list(object.key("tools"), &batch.tools, tool);
     }
@@ -239,7 +239,9 @@ fn stream_options(object: &mut Object<'_>, batch: &ExecuteBatch, dialect: &ChatD
     if dialect.stream_usage && !list.iter().any(|(name, _)| name == "include_usage") {
         options.value("include_usage", &true);
     }
-    list.iter().for_each(|(name, value)| options.raw(name, value.get().as_bytes()));
+    for (name, value) in &list {
+        options.raw(name, value.get().as_bytes());
+    }
     options.end();
 }
 

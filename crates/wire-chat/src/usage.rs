@@ -28,6 +28,7 @@ struct Counts<'a> {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_field_names, reason = "the names on the wire")]
 struct PromptDetails {
     cached_tokens: Count,
     cache_write_tokens: Count,
@@ -36,6 +37,7 @@ struct PromptDetails {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_field_names, reason = "the names on the wire")]
 struct CompletionDetails {
     reasoning_tokens: Count,
     audio_tokens: Count,
@@ -46,9 +48,7 @@ struct CompletionDetails {
 /// Reads counts; `None` when there are none in it.
 pub(crate) fn read(raw: &RawValue) -> Option<Usage> {
     let counts: Counts<'_> = serde_json::from_str(raw.get()).ok()?;
-    if counts.prompt_tokens.0.or(counts.completion_tokens.0).or(counts.total_tokens.0).is_none() {
-        return None;
-    }
+    counts.prompt_tokens.0.or(counts.completion_tokens.0).or(counts.total_tokens.0)?;
     let prompt: PromptDetails = details(counts.prompt_tokens_details);
     let completion: CompletionDetails = details(counts.completion_tokens_details);
     let or_0 = |count: Count| count.0.unwrap_or(0);

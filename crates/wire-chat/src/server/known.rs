@@ -59,9 +59,9 @@ fn function_tool(raw: &RawValue) -> Option<FunctionTool> {
     let outer = of_type(raw, "function", &["function"])?;
     let inner = only(outer.get("function")?, &["name", "description", "parameters", "strict"])?;
     let mut tool = FunctionTool::new(string(inner.get("name")?)?);
-    tool.description = optional(inner.get("description"), string)?;
-    tool.parameters = optional(inner.get("parameters"), |raw| Some(raw.into()))?;
-    tool.strict = optional(inner.get("strict"), flag)?;
+    tool.description = optional(inner.get("description"), string).ok()?;
+    tool.parameters = optional(inner.get("parameters"), |raw| Some(raw.into())).ok()?;
+    tool.strict = optional(inner.get("strict"), flag).ok()?;
     Some(tool)
 }
 
@@ -81,9 +81,9 @@ fn known_format(raw: &RawValue) -> Option<ResponseFormat> {
     let inner = only(outer.get("json_schema")?, &["name", "description", "schema", "strict"])?;
     let name = string(inner.get("name")?)?;
     let mut schema = JsonSchema::new(name, serde_json::Value::Null);
-    schema.description = optional(inner.get("description"), string)?;
-    schema.schema = optional(inner.get("schema"), |raw| Some(raw.into()))?;
-    schema.strict = optional(inner.get("strict"), flag)?;
+    schema.description = optional(inner.get("description"), string).ok()?;
+    schema.schema = optional(inner.get("schema"), |raw| Some(raw.into())).ok()?;
+    schema.strict = optional(inner.get("strict"), flag).ok()?;
     Some(ResponseFormat::JsonSchema(schema))
 }
 
@@ -106,11 +106,17 @@ fn only<'a>(raw: &'a RawValue, names: &[&str]) -> Option<Members<'a>> {
     (!members.is_cut && members.list.iter().all(|(name, _)| is_known(name))).then_some(members)
 }
 
-/// An absent member is `Some(None)`, one that cannot be read is `None`.
-fn optional<T>(raw: Option<&RawValue>, read: impl FnOnce(&RawValue) -> Option<T>) -> Option<Option<T>> {
+/// Something in it has no place in the typed value.
+struct Unusual;
+
+/// A member that may be absent, but not `null` nor of another type.
+fn optional<T>(
+    raw: Option<&RawValue>,
+    read: impl FnOnce(&RawValue) -> Option<T>,
+) -> Result<Option<T>, Unusual> {
     match raw {
-        None => Some(None),
-        Some(raw) if raw.get() == "null" => None,
-        Some(raw) => read(raw).map(Some),
+        None => Ok(None),
+        Some(raw) if raw.get() == "null" => Err(Unusual),
+        Some(raw) => read(raw).map(Some).ok_or(Unusual),
     }
 }
