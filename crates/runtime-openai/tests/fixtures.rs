@@ -3,7 +3,7 @@
 //! The fixtures belong to `wire-chat`, which holds the decoder to them byte by byte. Here status, headers, framing and
 //! refinement come in: what a caller sees must be what the index says.
 
-#![expect(clippy::unwrap_used, reason = "a test")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::format_push_string, reason = "a test")]
 
 use std::path::{Path, PathBuf};
 
@@ -83,7 +83,7 @@ struct Seen {
 async fn run(fixture: &Value) -> Seen {
     let runner = runner(serve(response(fixture)).await).await;
     let mut batch = ExecuteBatch::new("gpt-4o-mini", "hi");
-    if fixture["kind"] == "stream" || fixture["file"].as_str().unwrap().ends_with(".sse") {
+    if fixture["kind"] == "stream" || fixture["file"].as_str().unwrap().contains("/stream_") {
         batch = batch.streaming();
     }
     let mut seen = Seen { whole: Completion::default(), meta: None, error: None };
@@ -152,10 +152,10 @@ fn check(expect: &Value, seen: &Seen) -> Result<(), String> {
         if expected["after_output"].as_bool() != Some(at.chunks > 0) {
             return differs("after_output", format!("{error:?}"));
         }
-        if let Some(part) = text(&expected["message_contains"]) {
-            if !error.to_string().contains(part) {
-                return differs("message", error.to_string());
-            }
+        if let Some(part) = text(&expected["message_contains"])
+            && !error.to_string().contains(part)
+        {
+            return differs("message", error.to_string());
         }
         let wait = error.retry_after().map(|wait| u64::try_from(wait.as_millis()).unwrap());
         // A wait that stands only in the message may be used.
@@ -181,10 +181,10 @@ fn check(expect: &Value, seen: &Seen) -> Result<(), String> {
         return differs("usage", format!("{counts:?}"));
     }
     let meta = seen.meta.as_ref().unwrap();
-    if let Some(expected) = text(&expect["request_id"]) {
-        if meta.upstream_request_id.as_deref() != Some(expected) {
-            return differs("request id", format!("{meta:?}"));
-        }
+    if let Some(expected) = text(&expect["request_id"])
+        && meta.upstream_request_id.as_deref() != Some(expected)
+    {
+        return differs("request id", format!("{meta:?}"));
     }
     if let Some(expected) = expect["rate_limit"].as_object() {
         let limits = meta.rate_limits.as_deref().cloned().unwrap_or_default();
