@@ -48,7 +48,7 @@ pub(crate) enum Command {
 #[command(
     long_about = "Ask a model, and print its answer as it is written.\n\n\
         The prompt is the arguments, or standard input when that is not a terminal; with both, standard input follows \
-        the arguments. With neither, a conversation begins.\n\n\
+        the arguments, unless it stays silent for 3 seconds. With neither, a conversation begins.\n\n\
         Standard output carries the answer and nothing else. Notes, reasoning, errors and the closing line with tokens, \
         cost and speed go to standard error.",
     after_help = CHAT_HELP

@@ -1,9 +1,10 @@
 //! Where the question comes from: arguments, standard input, or both.
 
-use std::io::{self, IsTerminal as _, Read as _};
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 use std::time::Duration;
 
 use infer_core::{Message, Part};
+use tokio::sync::oneshot;
 
 use crate::args::ChatArgs;
 use crate::failure::Failure;
@@ -12,7 +13,7 @@ use crate::{image, terminal};
 /// Above any model's context, and below what would fill a machine's memory.
 const MAX_STDIN_BYTES: u64 = 64 << 20;
 
-/// How long standard input may stay open before somebody wonders why nothing happens.
+/// How long an open standard input may stay silent. Programs that start others often leave a pipe open and never write.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What the person wants.
@@ -37,7 +38,7 @@ pub(crate) async fn read(args: &ChatArgs) -> Result<Prompt, Failure> {
         }
         return Ok(Prompt::Talk(images));
     }
-    let piped = if is_terminal { String::new() } else { stdin().await? };
+    let piped = if is_terminal { String::new() } else { stdin(&written).await? };
     let text = join(written, &piped);
     if text.trim().is_empty() && images.is_empty() {
         return Err(Failure::usage("the prompt is empty: give one as an argument or on standard input"));
@@ -64,20 +65,28 @@ fn join(written: String, piped: &str) -> String {
     }
 }
 
-async fn stdin() -> Result<String, Failure> {
+/// Reads standard input to its end. Where the arguments already ask something and nothing comes for a while, it is left
+/// out, and the person is told.
+async fn stdin(written: &str) -> Result<String, Failure> {
+    let (begun, first) = oneshot::channel();
     // On a thread of its own, so that Ctrl-C is heard while it waits.
     let read = tokio::task::spawn_blocking(|| {
+        let mut stdin = io::stdin().lock();
+        let first = stdin.fill_buf().map(<[u8]>::len);
+        // Nobody listens any more when it came too late.
+        _ = begun.send(());
+        first?;
         let mut bytes = Vec::new();
-        io::stdin().lock().take(MAX_STDIN_BYTES + 1).read_to_end(&mut bytes).map(|_| bytes)
+        stdin.take(MAX_STDIN_BYTES + 1).read_to_end(&mut bytes).map(|_| bytes)
     });
-    tokio::pin!(read);
-    let read = match tokio::time::timeout(PATIENCE, &mut read).await {
-        Ok(read) => read,
-        Err(_) => {
-            terminal::note("reading standard input, too: end it, or add < /dev/null");
-            read.await
+    if tokio::time::timeout(PATIENCE, first).await.is_err() {
+        if !written.trim().is_empty() {
+            terminal::note("standard input is open but nothing comes: asking without it");
+            return Ok(String::new());
         }
-    };
+        terminal::note("reading the prompt from standard input");
+    }
+    let read = read.await;
     let bytes = match read {
         Ok(Ok(bytes)) => bytes,
         Ok(Err(error)) => return Err(Failure::usage(format!("standard input cannot be read: {error}"))),

@@ -93,7 +93,7 @@ async fn no_log_no_error_and_no_debug_output_holds_a_secret() {
                     let mut stream = run.into_stream();
                     while let Some(chunk) = stream.next().await {
                         match chunk {
-                            Ok(chunk) => printed += &format!("{chunk:?}"),
+                            Ok(chunk) => drop(write!(printed, "{chunk:?}")),
                             Err(error) => printed += &whole_error(&error),
                         }
                     }

@@ -53,8 +53,9 @@ pub(crate) fn compose(
         }
         let calls: usize = choice.tool_calls.iter().map(|call| call.name.len() + call.arguments.len()).sum();
         usage.reasoning_tokens += tokens(choice.reasoning.len());
+        // Rounded once, so that a limit in tokens is never passed by one.
         usage.output_tokens +=
-            tokens(choice.reasoning.len()) + tokens(choice.text.len() + choice.refusal.len() + calls);
+            tokens(choice.reasoning.len() + choice.text.len() + choice.refusal.len() + calls);
         completion.choices.push(choice);
     }
     usage.total_tokens = usage.input_tokens + usage.output_tokens;

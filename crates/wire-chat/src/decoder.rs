@@ -1,18 +1,307 @@
-//! Reads a stream of events.
+//! Reads a stream of events into pieces, and says whether it was complete.
 
 use bytes::Bytes;
-use infer_core::{EventDecoder, Step, TokenChunk, WireFault};
+use infer_core::{DecodeKind, EventDecoder, Served, Step, TokenChunk, WireFault};
+
+use crate::choice::ChoiceState;
+use crate::dto::{Answer, MAX_CHOICES, RawChoice, as_error, trim, utf8};
+use crate::fault;
+use crate::json::{Few, is_truthy};
+use crate::usage;
 
 /// Reads the events of one stream.
+///
+/// - Every event that is JSON gives at least one piece, so whoever passes a stream on loses nothing.
+/// - The answer is complete when every choice that appeared has its finish reason. `[DONE]` says no more than that
+///   nothing follows: without the finish reasons the answer was cut. A body that ends without `[DONE]` is complete by
+///   the same rule.
+/// - A choice that goes on with content after its finish reason is malformed.
+/// - After an error nothing counts, `[DONE]` included.
+///
+/// An ordinary piece costs one allocation, for its text.
 #[derive(Debug, Default)]
-pub struct ChatDecoder {}
+pub struct ChatDecoder {
+    /// By index.
+    choices: Vec<Option<ChoiceState>>,
+    served: Served,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Open,
+    Done,
+    Failed,
+}
 
 impl EventDecoder for ChatDecoder {
-    fn event(&mut self, _name: &str, _data: &Bytes, _out: &mut Vec<TokenChunk>) -> Result<Step, WireFault> {
-        Err(WireFault::Truncated)
+    fn event(&mut self, name: &str, data: &Bytes, out: &mut Vec<TokenChunk>) -> Result<Step, WireFault> {
+        match self.state {
+            State::Done => return Ok(Step::Done),
+            State::Failed => return Err(WireFault::Truncated),
+            State::Open => {}
+        }
+        let step = self.read(name, data, out);
+        match step {
+            Ok(Step::More) => {}
+            Ok(Step::Done) => self.state = State::Done,
+            Err(_) => self.state = State::Failed,
+        }
+        step
     }
 
     fn finish(&mut self) -> Result<(), WireFault> {
-        Err(WireFault::Truncated)
+        match self.state {
+            State::Done => Ok(()),
+            State::Open if self.is_complete() => Ok(()),
+            _ => Err(WireFault::Truncated),
+        }
+    }
+}
+
+impl ChatDecoder {
+    fn read(&mut self, name: &str, data: &Bytes, out: &mut Vec<TokenChunk>) -> Result<Step, WireFault> {
+        let text = trim(utf8(data, "event")?);
+        if name == "error" {
+            return Err(reported(text));
+        }
+        if text.is_empty() {
+            return Ok(Step::More);
+        }
+        if text.starts_with("[DONE]") {
+            return self.done(out);
+        }
+        let mut answer = Answer::read(text, "event")?;
+        if answer.is_error() {
+            return Err(reported(text));
+        }
+        let begin = out.len();
+        if let Err(fault) = self.choices(std::mem::take(&mut answer.choices), out) {
+            out.truncate(begin);
+            return Err(fault);
+        }
+        if out.len() == begin {
+            out.push(TokenChunk::default());
+        }
+        let mut pieces = out.iter_mut().skip(begin);
+        if let Some(first) = pieces.next() {
+            first.wire = Some(data.clone());
+            first.usage = answer.usage().and_then(usage::read);
+            first.served = answer.news(&self.served);
+            if let Some(news) = &first.served {
+                self.served.learn(news);
+            }
+        }
+        pieces.for_each(|further| further.wire = Some(Bytes::new()));
+        Ok(Step::More)
+    }
+
+    fn choices(
+        &mut self,
+        choices: Few<RawChoice<'_>, MAX_CHOICES>,
+        out: &mut Vec<TokenChunk>,
+    ) -> Result<(), WireFault> {
+        match choices {
+            Few::None => Ok(()),
+            Few::One(choice) => self.choice(0, &choice, out),
+            Few::Many(choices) => {
+                (0..).zip(&choices).try_for_each(|(place, choice)| self.choice(place, choice, out))
+            }
+            Few::Excess => Err(too_many()),
+        }
+    }
+
+    fn choice(
+        &mut self,
+        place: u64,
+        choice: &RawChoice<'_>,
+        out: &mut Vec<TokenChunk>,
+    ) -> Result<(), WireFault> {
+        if let Some(error) = choice.error.filter(|error| is_truthy(error)) {
+            return Err(reported(&as_error(error)));
+        }
+        let index = choice.index.0.unwrap_or(place);
+        let Some(index) = u32::try_from(index).ok().filter(|index| (*index as usize) < MAX_CHOICES) else {
+            return Err(too_many());
+        };
+        if self.choices.len() <= index as usize {
+            self.choices.resize_with(index as usize + 1, || None);
+        }
+        let Some(state) = self.choices.get_mut(index as usize) else { return Ok(()) };
+        let state = state.get_or_insert_default();
+        out.push(state.read(index, choice, choice.delta.as_ref())?);
+        Ok(())
+    }
+
+    fn done(&mut self, out: &mut Vec<TokenChunk>) -> Result<Step, WireFault> {
+        for (index, choice) in (0..).zip(&mut self.choices) {
+            if let Some(finish) = choice.as_mut().and_then(ChoiceState::silent_finish) {
+                let mut chunk = TokenChunk::finish(index, finish);
+                // Whoever passes events on has already passed on the one that said it.
+                chunk.wire = Some(Bytes::new());
+                out.push(chunk);
+            }
+        }
+        if self.is_complete() { Ok(Step::Done) } else { Err(WireFault::Truncated) }
+    }
+
+    fn is_complete(&self) -> bool {
+        let mut seen = self.choices.iter().flatten().peekable();
+        seen.peek().is_some() && seen.all(|choice| choice.is_finished)
+    }
+}
+
+fn reported(event: &str) -> WireFault {
+    WireFault::Reported(Box::new(fault::read_in_stream(event.as_bytes())))
+}
+
+pub(crate) fn too_many() -> WireFault {
+    WireFault::malformed(DecodeKind::Excess, format!("more than {MAX_CHOICES} choices"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(decoder: &mut ChatDecoder, data: &str) -> Result<(Step, Vec<TokenChunk>), WireFault> {
+        let mut out = Vec::new();
+        let step = decoder.event("", &Bytes::copy_from_slice(data.as_bytes()), &mut out)?;
+        Ok((step, out))
+    }
+
+    fn finish(index: u32) -> String {
+        format!(r#"{{"choices":[{{"index":{index},"delta":{{}},"finish_reason":"stop"}}]}}"#)
+    }
+
+    #[test]
+    fn every_event_gives_a_piece_that_carries_it() {
+        let mut decoder = ChatDecoder::default();
+        for data in ["{}", r#"{"choices":[]}"#, r#"{"choices":null}"#, r#"{"choices":[{"index":0}]}"#] {
+            let (step, out) = event(&mut decoder, data).unwrap();
+            assert_eq!((step, out.len()), (Step::More, 1), "{data}");
+            assert_eq!(out[0].wire.as_deref(), Some(data.as_bytes()));
+            assert!(!out[0].is_content());
+        }
+    }
+
+    #[test]
+    fn several_choices_of_one_event_share_it() {
+        let data = r#"{"choices":[{"index":1,"delta":{"content":"b"}},{"index":0,"delta":{"content":"a"}}]}"#;
+        let (_, out) = event(&mut ChatDecoder::default(), data).unwrap();
+        assert_eq!((out[0].index, out[0].text.as_str()), (1, "b"));
+        assert_eq!(out[0].wire.as_deref(), Some(data.as_bytes()));
+        assert_eq!(out[1].wire.as_deref(), Some(&b""[..]));
+    }
+
+    #[test]
+    fn a_stream_is_complete_when_every_choice_that_appeared_has_finished() {
+        let mut decoder = ChatDecoder::default();
+        assert_eq!(decoder.finish(), Err(WireFault::Truncated));
+        event(&mut decoder, r#"{"choices":[{"index":1,"delta":{"content":"x"}}]}"#).unwrap();
+        event(&mut decoder, &finish(0)).unwrap();
+        assert_eq!(decoder.finish(), Err(WireFault::Truncated));
+        event(&mut decoder, &finish(1)).unwrap();
+        assert_eq!(decoder.finish(), Ok(()));
+    }
+
+    #[test]
+    fn done_without_a_finish_reason_is_a_cut() {
+        let mut decoder = ChatDecoder::default();
+        event(&mut decoder, r#"{"choices":[{"index":0,"delta":{"content":"x"}}]}"#).unwrap();
+        assert_eq!(event(&mut decoder, "[DONE]"), Err(WireFault::Truncated));
+        assert_eq!(event(&mut ChatDecoder::default(), "[DONE]"), Err(WireFault::Truncated));
+    }
+
+    #[test]
+    fn nothing_counts_after_done_or_after_an_error() {
+        let mut decoder = ChatDecoder::default();
+        event(&mut decoder, &finish(0)).unwrap();
+        assert_eq!(event(&mut decoder, "[DONE] "), Ok((Step::Done, vec![])));
+        assert_eq!(event(&mut decoder, r#"{"error":"late"}"#), Ok((Step::Done, vec![])));
+        assert_eq!(decoder.finish(), Ok(()));
+
+        let mut decoder = ChatDecoder::default();
+        event(&mut decoder, &finish(0)).unwrap();
+        assert!(matches!(event(&mut decoder, r#"{"error":{"message":"x"}}"#), Err(WireFault::Reported(_))));
+        assert_eq!(event(&mut decoder, "[DONE]"), Err(WireFault::Truncated));
+        assert_eq!(decoder.finish(), Err(WireFault::Truncated));
+    }
+
+    #[test]
+    fn content_after_the_finish_reason_is_malformed_and_a_second_reason_is_ignored() {
+        let mut decoder = ChatDecoder::default();
+        event(&mut decoder, &finish(0)).unwrap();
+        let again =
+            r#"{"choices":[{"index":0,"delta":{"content":""},"finish_reason":"length"}],"usage":null}"#;
+        assert_eq!(event(&mut decoder, again).unwrap().1[0].finish, None);
+        let late = r#"{"choices":[{"index":0,"delta":{"content":"late"}}]}"#;
+        let fault = event(&mut decoder, late).unwrap_err();
+        assert!(matches!(fault, WireFault::Malformed { kind: DecodeKind::Excess, .. }), "{fault:?}");
+    }
+
+    #[test]
+    fn an_empty_finish_reason_ends_tool_calls_and_nothing_else() {
+        let call = r#"{"choices":[{"index":0,"delta":{"tool_calls":[{"id":"a","function":{"name":"f","arguments":"{}"}}]},"finish_reason":""}]}"#;
+        let mut decoder = ChatDecoder::default();
+        assert_eq!(event(&mut decoder, call).unwrap().1[0].finish, None);
+        let (step, out) = event(&mut decoder, "[DONE]").unwrap();
+        assert_eq!(step, Step::Done);
+        assert_eq!(out[0].finish.as_ref().unwrap().as_str(), "");
+        assert_eq!(out[0].finish.as_ref().unwrap().kind(), infer_core::FinishKind::ToolCalls);
+
+        let mut decoder = ChatDecoder::default();
+        event(&mut decoder, r#"{"choices":[{"delta":{"content":"x"},"finish_reason":""}]}"#).unwrap();
+        assert_eq!(event(&mut decoder, "[DONE]"), Err(WireFault::Truncated));
+    }
+
+    #[test]
+    fn who_answers_is_said_when_it_becomes_known_and_not_again() {
+        let mut decoder = ChatDecoder::default();
+        let unknown = r#"{"id":"","model":"","created":0,"choices":[]}"#;
+        assert_eq!(event(&mut decoder, unknown).unwrap().1[0].served, None);
+        let known = r#"{"id":"a","model":"m","created":7,"service_tier":"auto","choices":[]}"#;
+        let served = event(&mut decoder, known).unwrap().1.remove(0).served.unwrap();
+        assert_eq!((served.id.as_deref(), served.created), (Some("a"), Some(7)));
+        assert_eq!(event(&mut decoder, known).unwrap().1[0].served, None);
+        let tier = known.replace("auto", "flex");
+        let served = event(&mut decoder, &tier).unwrap().1.remove(0).served.unwrap();
+        assert_eq!(served.service_tier.as_deref(), Some("flex"));
+    }
+
+    #[test]
+    fn a_choice_number_beyond_the_limit_reserves_no_memory() {
+        for index in ["128", "4294967295", "18446744073709551615"] {
+            let data = format!(r#"{{"choices":[{{"index":{index},"delta":{{}}}}]}}"#);
+            assert!(event(&mut ChatDecoder::default(), &data).is_err(), "{index}");
+        }
+        let many = format!(r#"{{"choices":[{}]}}"#, vec!["{}"; MAX_CHOICES + 1].join(","));
+        assert!(event(&mut ChatDecoder::default(), &many).is_err());
+    }
+
+    #[test]
+    fn errors_are_seen_wherever_they_stand_and_empty_ones_are_none() {
+        let errors = [
+            r#"{"error":"x"}"#,
+            r#"{"x_groq":{"error":"x"}}"#,
+            r#"{"base_resp":{"status_code":1000,"status_msg":"x"}}"#,
+            r#"{"status_code":500}"#,
+            r#"{"choices":[{"error":{"message":"x"}}]}"#,
+        ];
+        for data in errors {
+            let fault = event(&mut ChatDecoder::default(), data).unwrap_err();
+            assert!(matches!(fault, WireFault::Reported(_)), "{data}");
+        }
+        let none = [
+            r#"{"error":null}"#,
+            r#"{"error":""}"#,
+            r#"{"base_resp":{"status_code":0,"status_msg":""}}"#,
+            r#"{"choices":[{"index":0,"content_filter_results":{"error":{"code":"content_filter_error"}}}]}"#,
+        ];
+        for data in none {
+            assert!(event(&mut ChatDecoder::default(), data).is_ok(), "{data}");
+        }
+        let named = ChatDecoder::default().event("error", &Bytes::from_static(b"oops"), &mut Vec::new());
+        assert!(matches!(named, Err(WireFault::Reported(body)) if body.message.as_deref() == Some("oops")));
     }
 }

@@ -15,11 +15,20 @@
 //! written, requests in [`infer_core::Extra`], answers in `wire`. Reading is tolerant where servers differ and strict
 //! where tolerance would turn a broken answer into a good one.
 
+mod calls;
+mod choice;
 mod client;
 mod decoder;
 mod dialect;
+mod dto;
+mod embed;
 pub mod fault;
+mod json;
+mod message;
+mod request;
 pub mod server;
+mod usage;
+mod write;
 
 pub use client::ChatCodec;
 pub use decoder::ChatDecoder;

@@ -1,69 +1,34 @@
 //! The server's side: requests in, answers out.
+//!
+//! A request is read one level deep. Its messages stay as the bytes received until somebody needs them typed, and a
+//! member without a field here travels in `extra`, so a gateway to the same wire format passes both on unread. An answer
+//! that came in this format is passed on the same way.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use infer_core::TokenChunk;
+//! use wire_chat::server::{ChunkWriter, read_request};
+//!
+//! let body = Bytes::from_static(br#"{"model":"m","messages":[{"role":"user","content":"Hi"}],"stream":true,"top_k":3}"#);
+//! let request = read_request(&body).unwrap();
+//! assert!(request.batch.is_streaming());
+//! assert_eq!(request.batch.extra.get("top_k").unwrap().get(), "3");
+//!
+//! let mut writer = ChunkWriter::new(&request.batch.model, request.include_usage);
+//! let event = writer.write(&TokenChunk::text(0, "Hello")).unwrap();
+//! assert!(event.starts_with(b"data: {") && event.ends_with(b"}\n\n"));
+//! ```
 
-use bytes::Bytes;
-use infer_core::{Completion, EmbedBatch, Embeddings, ExecuteBatch, InferenceError, TokenChunk};
+mod answer;
+mod chunks;
+mod embed;
+mod error;
+mod known;
+mod members;
+mod request;
 
-/// A request as received.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct ChatRequest {
-    /// What is asked.
-    pub batch: ExecuteBatch,
-    /// Whether the caller wants the token counts of a streamed answer.
-    pub include_usage: bool,
-}
-
-/// Reads a chat request.
-///
-/// # Errors
-/// [`InferenceError::InvalidRequest`] that names the member.
-pub fn read_request(_body: &Bytes) -> Result<ChatRequest, InferenceError> {
-    Err(InferenceError::invalid_request("not written yet"))
-}
-
-/// Reads an embedding request.
-///
-/// # Errors
-/// [`InferenceError::InvalidRequest`] that names the member.
-pub fn read_embed_request(_body: &Bytes) -> Result<EmbedBatch, InferenceError> {
-    Err(InferenceError::invalid_request("not written yet"))
-}
-
-/// Writes a whole answer; one that came in this wire format is passed on untouched.
-pub fn write_completion(_completion: &Completion, _model: &str) -> Bytes {
-    Bytes::new()
-}
-
-/// Writes the events of one stream.
-#[derive(Debug)]
-pub struct ChunkWriter {}
-
-impl ChunkWriter {
-    /// The event that ends a complete stream.
-    pub const DONE: &'static str = "data: [DONE]\n\n";
-
-    /// A writer for one stream.
-    pub fn new(_model: &str, _include_usage: bool) -> Self {
-        Self {}
-    }
-
-    /// The event for one piece; `None` where there is nothing to send.
-    pub fn write(&mut self, _chunk: &TokenChunk) -> Option<Bytes> {
-        None
-    }
-
-    /// The event that ends a broken stream.
-    pub fn error(_error: &InferenceError) -> Bytes {
-        Bytes::new()
-    }
-}
-
-/// Writes vectors.
-pub fn write_embeddings(_embeddings: &Embeddings, _model: &str, _base64: bool) -> Bytes {
-    Bytes::new()
-}
-
-/// Writes an error: the status and the body.
-pub fn write_error(_error: &InferenceError) -> (u16, Bytes) {
-    (500, Bytes::new())
-}
+pub use answer::write_completion;
+pub use chunks::ChunkWriter;
+pub use embed::{read_embed_request, write_embeddings};
+pub use error::write_error;
+pub use request::{ChatRequest, read_request};

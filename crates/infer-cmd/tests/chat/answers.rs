@@ -1,5 +1,7 @@
 //! What an answer looks like, and what is sent to get it.
 
+use std::process::Stdio;
+
 use serde_json::json;
 use upstream_sim::{Behaviour, Sim};
 
@@ -219,4 +221,17 @@ async fn a_prompt_of_ten_mebibytes_is_answered() {
     let sim = sim().await;
     let ran = run(chat(&sim, &[]).write_stdin("word ".repeat(2 << 20)));
     assert_eq!(ran.code, 0, "{}", ran.stderr);
+}
+
+/// Programs that start others often leave the other end of standard input open and never write to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_input_that_stays_open_and_silent_is_left_out_with_a_note() {
+    let sim = sim().await;
+    let mut running = Running::start_with(&["chat", "Hello"], Some(&sim.base_url()), Stdio::piped());
+    let open = running.child.stdin.take();
+    let ran = running.end();
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stderr.contains("asking without it"), "{ran:?}");
+    assert_eq!(sent(&sim)["messages"][0]["content"], "Hello");
+    drop(open);
 }

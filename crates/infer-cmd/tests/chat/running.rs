@@ -59,12 +59,16 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(args: &[&str], base_url: Option<&str>) -> Self {
+        Self::start_with(args, base_url, Stdio::null())
+    }
+
+    pub(crate) fn start_with(args: &[&str], base_url: Option<&str>, stdin: Stdio) -> Self {
         let mut command = StdCommand::new(PROGRAM);
         command.env_clear().env("NO_PROXY", "*").args(args);
         if let Some(url) = base_url {
             command.env("OPENAI_BASE_URL", url).env("OPENAI_API_KEY", KEY);
         }
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         Self { child: command.spawn().unwrap() }
     }
 

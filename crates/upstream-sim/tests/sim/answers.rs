@@ -60,6 +60,8 @@ async fn limits_and_stop_texts_and_the_number_of_answers_are_obeyed() {
         chat(&sim, &ask_with("gpt-4o-mini", "Hello", json!({ "max_completion_tokens": 3 }))).await.json();
     assert_eq!(cut["choices"][0]["finish_reason"], "length");
     assert_eq!(cut["usage"]["completion_tokens"], 3);
+    let request = ask_with("sim-reasoning", "Hello", json!({ "max_completion_tokens": 40 }));
+    assert_eq!(chat(&sim, &request).await.json()["usage"]["completion_tokens"], 40);
     let stopped = chat(&sim, &ask_with("gpt-4o-mini", "Hello", json!({ "stop": [","] }))).await.json();
     assert_eq!(stopped["choices"][0]["message"]["content"], "This is a simulator");
     let several = chat(&sim, &ask_with("gpt-4o-mini", "Hello", json!({ "n": 3, "stream": true }))).await;
