@@ -1,0 +1,46 @@
+//! Where records go.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::record::RunRecord;
+use super::trace;
+
+/// Takes a record of every attempt and of every call.
+///
+/// Called on the path of the call, also while it is dropped: it must not block, wait or panic. A sink that writes
+/// somewhere slow hands a clone to a channel and loses records rather than time.
+pub trait MetricsSink: Send + Sync + fmt::Debug {
+    /// Takes note of `record`. The records of a call's attempts come before that of the call.
+    fn record(&self, record: &RunRecord);
+}
+
+/// Forgets.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NullSink;
+
+impl MetricsSink for NullSink {
+    fn record(&self, _: &RunRecord) {}
+}
+
+/// Writes every record to `tracing` with [`emit`](super::emit).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EventSink;
+
+impl MetricsSink for EventSink {
+    fn record(&self, record: &RunRecord) {
+        trace::emit(record);
+    }
+}
+
+/// Hands every record to several sinks, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Fanout(pub Vec<Arc<dyn MetricsSink>>);
+
+impl MetricsSink for Fanout {
+    fn record(&self, record: &RunRecord) {
+        for sink in &self.0 {
+            sink.record(record);
+        }
+    }
+}
