@@ -55,6 +55,39 @@ impl Default for BreakerConfig {
     }
 }
 
+impl BreakerConfig {
+    /// Checks every value; what does not fit goes into `faults` by path.
+    pub(crate) fn validate(&self, path: &str, faults: &mut Vec<String>) {
+        for (key, count) in [
+            ("consecutive_failures", self.consecutive_failures),
+            ("min_calls", self.min_calls),
+            ("probes", self.probes),
+            ("successes_to_close", self.successes_to_close),
+        ] {
+            if count == 0 {
+                faults.push(format!("{path}.{key}: must be at least 1, got 0"));
+            }
+        }
+        if !(self.failure_rate > 0.0 && self.failure_rate <= 1.0) {
+            faults.push(format!(
+                "{path}.failure_rate: must be above 0 and at most 1, got {}",
+                self.failure_rate
+            ));
+        }
+        for (key, time) in [("window", self.window), ("open", self.open)] {
+            if time.is_zero() {
+                faults.push(format!("{path}.{key}: must be above 0s"));
+            }
+        }
+        if self.open_max < self.open {
+            faults.push(format!(
+                "{path}.open_max: must not be below open ({:?}), got {:?}",
+                self.open, self.open_max
+            ));
+        }
+    }
+}
+
 /// What a breaker is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -5,6 +5,10 @@ use std::time::Duration;
 use infer_core::InferenceError;
 use serde::{Deserialize, Serialize};
 
+pub use crate::breaker::BreakerConfig;
+pub use crate::limit::RateLimitConfig;
+pub use crate::retry::{BudgetConfig, RetryConfig};
+
 /// Settings shared by all providers.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -84,46 +88,6 @@ impl Default for SizeLimits {
     }
 }
 
-/// Whether and how calls are repeated.
-///
-/// This version makes one attempt per call; asking for more is refused rather than ignored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct RetryConfig {
-    /// Attempts in all, the first included. 1.
-    pub attempts: u32,
-}
-
-impl Default for RetryConfig {
-    fn default() -> Self {
-        Self { attempts: 1 }
-    }
-}
-
-/// How much may be asked of the upstream in a minute and at once.
-///
-/// This version enforces no limits of its own; setting one is refused rather than ignored.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct RateLimitConfig {
-    /// Requests a minute.
-    pub requests_per_minute: Option<u32>,
-    /// Tokens a minute.
-    pub tokens_per_minute: Option<u32>,
-    /// Calls at once.
-    pub max_in_flight: Option<u32>,
-}
-
-/// When to stop asking a failing upstream.
-///
-/// This version has no breaker; setting one is refused rather than ignored.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct BreakerConfig {
-    /// Failures in a row that open the breaker.
-    pub consecutive_failures: Option<u32>,
-}
-
 impl RemoteConfig {
     /// Checks every value and reports all faults at once, by path.
     ///
@@ -155,22 +119,9 @@ impl RemoteConfig {
                 faults.push(format!("limits.{key}: must be at least {least}, got {bytes}"));
             }
         }
-        let absent = |key: &str| format!("{key}: not available in this version: remove it");
-        if self.retry.attempts != 1 {
-            let attempts = self.retry.attempts;
-            faults.push(format!("retry.attempts: must be 1 in this version, got {attempts}"));
-        }
-        let rates = &self.rate_limits;
-        for (key, set) in [
-            ("rate_limits.requests_per_minute", rates.requests_per_minute.is_some()),
-            ("rate_limits.tokens_per_minute", rates.tokens_per_minute.is_some()),
-            ("rate_limits.max_in_flight", rates.max_in_flight.is_some()),
-            ("circuit_breaker.consecutive_failures", self.circuit_breaker.consecutive_failures.is_some()),
-        ] {
-            if set {
-                faults.push(absent(key));
-            }
-        }
+        self.retry.validate("retry", &mut faults);
+        self.rate_limits.validate("rate_limits", &mut faults);
+        self.circuit_breaker.validate("circuit_breaker", &mut faults);
         if faults.is_empty() { Ok(()) } else { Err(InferenceError::config(faults.join("; "))) }
     }
 }
@@ -227,11 +178,18 @@ mod tests {
         let mut config = RemoteConfig::default();
         config.timeouts.connect = Duration::ZERO;
         config.limits.max_event_bytes = 3;
-        config.retry.attempts = 4;
-        config.rate_limits.max_in_flight = Some(2);
+        config.retry.attempts = 0;
+        config.rate_limits.max_in_flight = Some(0);
+        config.circuit_breaker.failure_rate = 2.0;
         let error = config.validate().unwrap_err().to_string();
-        for part in ["timeouts.connect", "limits.max_event_bytes", "got 3", "retry.attempts", "max_in_flight"]
-        {
+        for part in [
+            "timeouts.connect",
+            "limits.max_event_bytes",
+            "got 3",
+            "retry.attempts",
+            "max_in_flight",
+            "failure_rate",
+        ] {
             assert!(error.contains(part), "{part} missing in {error}");
         }
         assert!(RemoteConfig::default().validate().is_ok());

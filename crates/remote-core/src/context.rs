@@ -25,6 +25,8 @@ pub(crate) struct Attempt<P> {
     pub(crate) request_id: RequestId,
     pub(crate) upstream_request_id: Option<String>,
     pub(crate) started: Instant,
+    /// Which attempt of the call this is, from 1.
+    pub(crate) number: u32,
     /// When the call must be over, and the limit that says so.
     pub(crate) deadline: Option<(Instant, Duration)>,
 }
@@ -39,7 +41,7 @@ impl<P: RemoteProvider> Attempt<P> {
         at.endpoint = Some(self.url.origin().ascii_serialization().into());
         at.model = Some(self.model.clone());
         at.request_id = Some(self.request_id.clone());
-        at.attempts = 1;
+        at.attempts = self.number;
         at.elapsed = self.started.elapsed();
         at.chunks = chunks;
         if let Some(secret) = self.session.secret() {

@@ -36,6 +36,7 @@ pub mod meter;
 mod pipeline;
 mod provider;
 pub mod retry;
+mod run;
 mod runner;
 pub mod session;
 pub mod sse;

@@ -1,15 +1,20 @@
 //! One call, from the request to the commit point.
 //!
 //! ```text
-//! encode once ─► attempt:
+//! encode once ─► loop {
+//!     breaker.peek                fail fast, take nothing
+//!     limits.acquire              requests, tokens and calls at once, all or none
+//!     breaker.admit               binding; a probe never waits in the queue
 //!     session.load_full()         as late as possible: a call that waited uses the rotated key
-//!     endpoint, authorize, send   connect and head timeouts
+//!     authorize, send             connect and head timeouts
 //!     status ─► body ─► classify ─► refine          on failure
 //!     stream: frame ─► decode ─► first content      held back until then: the commit point
 //!     unary:  read ─► decode
+//!     failed ─► settle, teach the limits, decide: wait and go on, refresh the key and go on, or give up
+//! }
 //! ```
 //!
-//! This is the shell that owns the clock. Breaker, limiter and retry stand around [`Pipeline::attempt`].
+//! This is the shell that owns the clock. Everything that decides is a pure machine elsewhere.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,18 +23,22 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use infer_core::{
-    Codec, Completion, EmbedBatch, Embeddings, ExecuteBatch, InferenceError, ReasoningEffort, RequestId,
-    RunHandle, RunMeta, TimeoutPhase,
+    Codec, Completion, CostEstimate, EmbedBatch, Embeddings, ErrorKind, ExecuteBatch, InferenceError, Origin,
+    Priority, ReasoningEffort, RequestId, RunHandle, RunMeta, TimeoutPhase,
 };
-use tokio::time::{Instant, timeout_at};
-use tracing::debug;
+use tokio::time::{Instant, sleep, timeout_at};
+use tracing::{Instrument as _, debug};
 
 use crate::body;
 use crate::config::RemoteConfig;
 use crate::context::Attempt;
 use crate::headers;
+use crate::limit::Refused;
+use crate::meter::{CallTimer, Subject, call_span};
 use crate::provider::{Call, RemoteProvider};
-use crate::session::SessionHandle;
+use crate::retry::{Decision, RetryState};
+use crate::run::{Admission, Gates, Run};
+use crate::session::{self, SessionHandle};
 use crate::stream::MeteredStream;
 use crate::transport::{Transport, TransportBody};
 
@@ -40,9 +49,24 @@ pub(crate) struct Pipeline<P> {
     pub(crate) session: SessionHandle,
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) config: RemoteConfig,
+    pub(crate) gates: Arc<Gates>,
 }
 
-/// What the head of a response told.
+/// What does not change over the attempts of one call.
+struct Plan<'a> {
+    call: Call<'a>,
+    request_id: &'a RequestId,
+    body: Bytes,
+    /// Tokens to reserve.
+    tokens: u64,
+    priority: Priority,
+    /// How long to wait for a head.
+    head_limit: Duration,
+    started: Instant,
+    deadline: Option<(Instant, Duration)>,
+}
+
+/// A response whose head told success.
 struct Opened<P> {
     attempt: Attempt<P>,
     response: Response<TransportBody>,
@@ -55,38 +79,77 @@ impl<P: RemoteProvider> Pipeline<P> {
         let call = Call::Generate(&batch);
         let body = self.provider.codec().encode(&batch);
         let body = body.map_err(|error| self.before_sending(error, call, &batch.request_id))?;
-        let streaming = batch.is_streaming();
         let timeouts = &self.config.timeouts;
-        let head = if streaming { timeouts.head_streamed } else { timeouts.head_unary };
-        let opened = self.attempt(call, &batch.request_id, batch.deadline, head, body).await?;
-        let Opened { attempt, response, mut meta } = opened;
+        let head_limit = if batch.is_streaming() { timeouts.head_streamed } else { timeouts.head_unary };
+        let prompt = body.len() as u64;
+        let output = u64::from(batch.max_output_tokens.unwrap_or(0)) * u64::from(batch.choices());
+        let plan = Plan {
+            tokens: prompt.div_ceil(4).saturating_add(output),
+            priority: batch.priority,
+            ..self.plan(call, &batch.request_id, body, head_limit, batch.deadline)
+        };
+        let (mut run, span) = self.begin(&plan, prompt);
+        let work = async {
+            let mut retry =
+                RetryState::new(&self.config.retry, plan.started, plan.deadline.map(|(due, _)| due));
+            loop {
+                match self.try_generate(&plan, &batch, &mut run, &mut retry).await {
+                    Ok(answer) => break Ok::<_, InferenceError>(answer),
+                    Err(error) => self.after(&plan, &mut run, &mut retry, error).await?,
+                }
+            }
+        };
+        match work.instrument(span).await? {
+            Answer::Whole(meta, whole) => Ok(RunHandle::collected(meta, whole)),
+            Answer::Stream(meta, mut stream) => {
+                stream.carry(run);
+                let handle = RunHandle::streaming(meta, *stream);
+                if batch.is_streaming() {
+                    return Ok(handle);
+                }
+                // Asked for one piece, answered in many: some upstreams always stream.
+                let meta = handle.meta().clone();
+                Ok(RunHandle::collected(meta, handle.collect().await?))
+            }
+        }
+    }
 
+    async fn try_generate(
+        &self,
+        plan: &Plan<'_>,
+        batch: &ExecuteBatch,
+        run: &mut Run<P>,
+        retry: &mut RetryState<'_>,
+    ) -> Result<Answer<P>, InferenceError> {
+        let streaming = batch.is_streaming();
+        let Opened { attempt, response, mut meta } = self.attempt(plan, run, retry).await?;
         if !is_event_stream(&response, streaming) {
             let bytes = body::read_whole(&attempt, response.into_body(), &self.config).await?;
             let decoded = self.provider.codec().decode_full(&bytes);
             let mut whole = decoded.map_err(|fault| attempt.fault(fault, 0, false))?;
             whole.cost = self.cost(&whole, &attempt.model);
-            meta.time_to_first_chunk = Some(attempt.started.elapsed());
-            return Ok(RunHandle::collected(meta, whole));
+            let now = Instant::now();
+            run.note(|timer| {
+                timer.received(bytes.len());
+                timer.whole(now, whole.usage, whole.served.clone(), whole.finish().cloned());
+            });
+            run.complete(now);
+            self.gates.with_budget(|budget| budget.deposit(retry.paid()));
+            meta.time_to_first_chunk = Some(now - plan.started);
+            return Ok(Answer::Whole(meta, whole));
         }
-
-        let started = attempt.started;
+        let timeouts = &self.config.timeouts;
         let thinks_long = match &batch.reasoning_effort {
             Some(effort) => !matches!(effort, ReasoningEffort::None | ReasoningEffort::Minimal),
             None => self.provider.is_reasoning_model(&batch.model),
         };
         let first = if thinks_long { timeouts.first_content_reasoning } else { timeouts.first_content };
         let body = response.into_body();
-        let mut stream = MeteredStream::new(attempt, body, &self.config.limits, timeouts, first);
-        stream.commit().await?;
-        meta.time_to_first_chunk = Some(started.elapsed());
-        let run = RunHandle::streaming(meta, stream);
-        if streaming {
-            return Ok(run);
-        }
-        // Asked for one piece, answered in many: some upstreams always stream.
-        let meta = run.meta().clone();
-        Ok(RunHandle::collected(meta, run.collect().await?))
+        let mut stream = Box::new(MeteredStream::new(attempt, body, &self.config.limits, timeouts, first));
+        stream.commit(run).await?;
+        self.gates.with_budget(|budget| budget.deposit(retry.paid()));
+        meta.time_to_first_chunk = Some(plan.started.elapsed());
+        Ok(Answer::Stream(meta, stream))
     }
 
     /// Runs a request for vectors.
@@ -94,66 +157,209 @@ impl<P: RemoteProvider> Pipeline<P> {
         let call = Call::Embed(&batch);
         let body = self.provider.codec().encode_embed(&batch);
         let body = body.map_err(|error| self.before_sending(error, call, &batch.request_id))?;
-        let head = self.config.timeouts.head_unary;
-        let opened = self.attempt(call, &batch.request_id, batch.deadline, head, body).await?;
-        let Opened { attempt, response, .. } = opened;
-        let bytes = body::read_whole(&attempt, response.into_body(), &self.config).await?;
-        let decoded = self.provider.codec().decode_embed(&bytes);
-        let mut embeddings = decoded.map_err(|fault| attempt.fault(fault, 0, false))?;
-        let model = embeddings.model.as_deref().unwrap_or(&attempt.model);
-        let price = self.provider.price(model);
-        embeddings.cost = embeddings.usage.zip(price).map(|(usage, price)| price.cost(&usage, None));
-        Ok(embeddings)
+        let prompt = body.len() as u64;
+        let head_limit = self.config.timeouts.head_unary;
+        let plan = Plan {
+            tokens: prompt.div_ceil(4),
+            ..self.plan(call, &batch.request_id, body, head_limit, batch.deadline)
+        };
+        let (mut run, span) = self.begin(&plan, prompt);
+        let work = async {
+            let mut retry =
+                RetryState::new(&self.config.retry, plan.started, plan.deadline.map(|(due, _)| due));
+            loop {
+                match self.try_embed(&plan, &mut run, &mut retry).await {
+                    Ok(vectors) => break Ok(vectors),
+                    Err(error) => self.after(&plan, &mut run, &mut retry, error).await?,
+                }
+            }
+        };
+        work.instrument(span).await
     }
 
-    /// Sends one request and reads the head; anything but success is classified.
+    async fn try_embed(
+        &self,
+        plan: &Plan<'_>,
+        run: &mut Run<P>,
+        retry: &mut RetryState<'_>,
+    ) -> Result<Embeddings, InferenceError> {
+        let Opened { attempt, response, .. } = self.attempt(plan, run, retry).await?;
+        let bytes = body::read_whole(&attempt, response.into_body(), &self.config).await?;
+        let decoded = self.provider.codec().decode_embed(&bytes);
+        let mut vectors = decoded.map_err(|fault| attempt.fault(fault, 0, false))?;
+        let price = self.provider.price(vectors.model.as_deref().unwrap_or(&attempt.model));
+        vectors.cost = vectors.usage.zip(price).map(|(usage, price)| price.cost(&usage, None));
+        let now = Instant::now();
+        run.note(|timer| {
+            timer.received(bytes.len());
+            let mut served = infer_core::Served::default();
+            served.model.clone_from(&vectors.model);
+            timer.whole(now, vectors.usage, served, None);
+        });
+        run.complete(now);
+        self.gates.with_budget(|budget| budget.deposit(retry.paid()));
+        Ok(vectors)
+    }
+
+    fn plan<'a>(
+        &self,
+        call: Call<'a>,
+        request_id: &'a RequestId,
+        body: Bytes,
+        head_limit: Duration,
+        deadline: Option<Duration>,
+    ) -> Plan<'a> {
+        let started = Instant::now();
+        let limit = deadline.into_iter().chain(self.config.timeouts.total).min();
+        let deadline = limit.and_then(|limit| Some((started.checked_add(limit)?, limit)));
+        Plan { call, request_id, body, tokens: 0, priority: Priority::Normal, head_limit, started, deadline }
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this shell owns the clock; a record says when a call began"
+    )]
+    fn begin(&self, plan: &Plan<'_>, prompt_bytes: u64) -> (Box<Run<P>>, tracing::Span) {
+        let info = self.provider.info();
+        let mut subject = Subject::new(
+            info.provider,
+            Arc::clone(&info.name),
+            plan.call.operation(),
+            plan.call.model(),
+            plan.request_id.clone(),
+        );
+        subject.prompt_bytes = prompt_bytes;
+        let span = call_span(&subject);
+        let timer = CallTimer::begin(subject, std::time::SystemTime::now(), plan.started);
+        (Box::new(Run::new(Arc::clone(&self.provider), Arc::clone(&self.gates), timer, span.clone())), span)
+    }
+
+    /// Waits for leave, sends one request and reads the head; anything but success is classified.
     async fn attempt(
         &self,
-        call: Call<'_>,
-        request_id: &RequestId,
-        deadline: Option<Duration>,
-        head_limit: Duration,
-        body: Bytes,
+        plan: &Plan<'_>,
+        run: &mut Run<P>,
+        retry: &mut RetryState<'_>,
     ) -> Result<Opened<P>, InferenceError> {
-        let started = Instant::now();
-        let url = self.provider.endpoint(call).map_err(|e| self.before_sending(e, call, request_id))?;
-        let limit = deadline.into_iter().chain(self.config.timeouts.total).min();
+        let admission = self.admit(plan, run).await?;
+        let call = plan.call;
+        let url = self.provider.endpoint(call).map_err(|e| self.before_sending(e, call, plan.request_id))?;
         let mut attempt = Attempt {
             provider: Arc::clone(&self.provider),
             session: self.session.load_full(),
             url,
             model: call.model().to_owned(),
-            request_id: request_id.clone(),
+            request_id: plan.request_id.clone(),
             upstream_request_id: None,
-            started,
-            deadline: limit.and_then(|limit| Some((started.checked_add(limit)?, limit))),
+            started: plan.started,
+            deadline: plan.deadline,
+            number: retry.begin(),
         };
-        let request = self.request(&attempt, call, body).map_err(|error| attempt.complete(error))?;
+        let request =
+            self.request(&attempt, call, plan.body.clone()).map_err(|error| attempt.complete(error))?;
 
-        let head_due = started + head_limit;
-        let due = attempt.deadline.map_or(head_due, |(deadline, _)| deadline.min(head_due));
-        debug!(provider = %self.provider.info().name, model = %attempt.model, request_id = %request_id, "sending");
+        let now = Instant::now();
+        run.begin_attempt(admission, attempt.session.generation(), now);
+        run.note(|timer| timer.sent(plan.body.len()));
+        let head_due = now + plan.head_limit;
+        let due = plan.deadline.map_or(head_due, |(deadline, _)| deadline.min(head_due));
+        debug!(provider = %self.provider.info().name, model = %attempt.model, request_id = %plan.request_id, attempt = attempt.number, "sending");
         let response = match timeout_at(due, self.transport.send(request)).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(attempt.transport(error, self.config.timeouts.connect)),
             Err(_) => {
-                return Err(match attempt.deadline {
+                run.note(crate::meter::AttemptTimer::assume_read);
+                return Err(match plan.deadline {
                     Some((deadline, limit)) if deadline <= head_due => attempt.deadline_exceeded(limit, 0),
-                    _ => attempt.timeout(TimeoutPhase::Head, head_limit, 0),
+                    _ => attempt.timeout(TimeoutPhase::Head, plan.head_limit, 0),
                 });
             }
         };
 
+        let status = response.status();
         attempt.upstream_request_id = headers::request_id(response.headers()).map(ToOwned::to_owned);
-        debug!(request_id = %request_id, status = response.status().as_u16(), "response head");
-        if response.status() != StatusCode::OK {
+        let rate_limits = headers::rate_limits(response.headers());
+        run.note(|timer| {
+            timer.head(Instant::now(), status.as_u16());
+            timer.named(attempt.upstream_request_id.clone());
+        });
+        if let (Some(told), Some(limits)) = (&rate_limits, run.limits()) {
+            limits.learn(told);
+        }
+        debug!(request_id = %plan.request_id, status = status.as_u16(), "response head");
+        if status != StatusCode::OK {
             return Err(self.refused(&attempt, response).await);
         }
-        let mut meta = RunMeta::new(Arc::clone(&self.provider.info().name), request_id.clone());
+        let mut meta = RunMeta::new(Arc::clone(&self.provider.info().name), plan.request_id.clone());
         meta.upstream_request_id.clone_from(&attempt.upstream_request_id);
-        meta.time_to_head = Some(started.elapsed());
-        meta.rate_limits = headers::rate_limits(response.headers()).map(Box::new);
+        meta.attempts = attempt.number;
+        meta.time_to_head = Some(plan.started.elapsed());
+        meta.rate_limits = rate_limits.map(Box::new);
         Ok(Opened { attempt, response, meta })
+    }
+
+    /// Leave from breaker and limits. The breaker is asked twice, so that a probe does not wait in the queue.
+    async fn admit(&self, plan: &Plan<'_>, run: &mut Run<P>) -> Result<Admission, InferenceError> {
+        let open = |wait: Duration| InferenceError::CircuitOpen {
+            at: self.origin(plan, run.attempts()),
+            retry_after: wait,
+        };
+        let begun = Instant::now();
+        self.gates.breakers.peek(plan.call, begun).map_err(open)?;
+        let limits = self.gates.limits.limits(&limit_key(plan.call));
+        let deadline = plan.deadline.map(|(due, _)| due);
+        let permit = limits.acquire(plan.tokens, plan.priority, deadline).await;
+        let permit = permit.map_err(|refused| {
+            let at = self.origin(plan, run.attempts());
+            match refused {
+                Refused::QueueFull { wait } => InferenceError::QueueFull { at, retry_after: wait },
+                Refused::Deadline => {
+                    let limit = plan.deadline.map(|(_, limit)| limit).unwrap_or_default();
+                    InferenceError::DeadlineExceeded { at, limit }
+                }
+            }
+        })?;
+        let now = Instant::now();
+        run.queued(now.saturating_duration_since(begun));
+        let breaker = self.gates.breakers.admit(plan.call, now).map_err(|wait| {
+            InferenceError::CircuitOpen { at: self.origin(plan, run.attempts()), retry_after: wait }
+        })?;
+        Ok(Admission { breaker, limits, permit })
+    }
+
+    /// What follows a failed attempt: returns when another one is due, or with the error of the call.
+    async fn after(
+        &self,
+        plan: &Plan<'_>,
+        run: &mut Run<P>,
+        retry: &mut RetryState<'_>,
+        error: InferenceError,
+    ) -> Result<(), InferenceError> {
+        // Leave was refused for a further attempt: what the last one said is the better answer.
+        if matches!(error.kind(), ErrorKind::CircuitOpen | ErrorKind::QueueFull)
+            && let Some(last) = run.last_error.take()
+        {
+            return Err(give_up(last, Some(error.to_string()), run));
+        }
+        let roll = self.gates.roll();
+        let decision = self.gates.with_budget(|budget| retry.decide(&error, budget, roll, Instant::now()));
+        let reason = match decision {
+            Decision::RetryAfter(wait) => {
+                debug!(request_id = %plan.request_id, kind = error.kind().name(), ?wait, "trying again");
+                run.retried(error, Instant::now());
+                sleep(wait).await;
+                return Ok(());
+            }
+            Decision::RefreshThenRetry => match session::invalidate(&self.session, run.generation).await {
+                Ok(()) => {
+                    run.retried(error, Instant::now());
+                    return Ok(());
+                }
+                Err(refused) => Some(refused.to_string()),
+            },
+            Decision::Stop(reason) => reason.note(),
+        };
+        Err(give_up(error, reason, run))
     }
 
     fn request(
@@ -192,10 +398,21 @@ impl<P: RemoteProvider> Pipeline<P> {
         attempt.reported(head.status, &head.headers, said, hint, 0)
     }
 
-    fn cost(&self, whole: &Completion, asked: &str) -> Option<infer_core::CostEstimate> {
+    fn cost(&self, whole: &Completion, asked: &str) -> Option<CostEstimate> {
         let model = whole.served.model.as_deref().unwrap_or(asked);
         let price = self.provider.price(model)?;
         Some(price.cost(whole.usage.as_ref()?, whole.served.service_tier.as_deref()))
+    }
+
+    /// Where an error of ours happened, made before or between attempts.
+    fn origin(&self, plan: &Plan<'_>, attempts: u32) -> Box<Origin> {
+        let mut at = Box::<Origin>::default();
+        at.provider = Some(Arc::clone(&self.provider.info().name));
+        at.model = Some(plan.call.model().to_owned());
+        at.request_id = Some(plan.request_id.clone());
+        at.attempts = attempts;
+        at.elapsed = plan.started.elapsed();
+        at
     }
 
     /// Says whose call failed before anything was sent.
@@ -211,6 +428,32 @@ impl<P: RemoteProvider> Pipeline<P> {
             at.request_id = Some(request_id.clone());
         }
         error
+    }
+}
+
+enum Answer<P: RemoteProvider> {
+    Whole(RunMeta, Completion),
+    Stream(RunMeta, Box<MeteredStream<P>>),
+}
+
+/// Ends the call with `error`, which says why no further attempt was made.
+fn give_up<P: RemoteProvider>(
+    mut error: InferenceError,
+    reason: Option<String>,
+    run: &mut Run<P>,
+) -> InferenceError {
+    if let (Some(at), Some(reason)) = (error.origin_mut(), &reason) {
+        at.gave_up = Some(reason.clone());
+    }
+    run.fail(&error, reason, Instant::now());
+    error
+}
+
+/// What an upstream counts apart: every model, and embeddings by themselves.
+fn limit_key(call: Call<'_>) -> std::borrow::Cow<'_, str> {
+    match call {
+        Call::Generate(batch) => batch.model.as_str().into(),
+        Call::Embed(batch) => format!("embeddings {}", batch.model).into(),
     }
 }
 

@@ -1,17 +1,25 @@
 //! A provider as a runner.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use infer_core::{
     Content, CostEstimate, EmbedBatch, Embeddings, ExecuteBatch, InferenceError, Messages, ModelRunner,
     RunHandle, RunnerInfo, Usage,
 };
+use tokio::time::Instant;
 use url::Url;
 
+use crate::breaker::{Breaker, BreakerState};
+use crate::breakers::Breakers;
 use crate::config::RemoteConfig;
+use crate::limit::{LimitState, LimitTable};
+use crate::meter::{EventSink, MetricsSink};
 use crate::pipeline::Pipeline;
-use crate::provider::{Call, ProviderConfig, RemoteProvider};
+use crate::provider::{Call, Operation, ProviderConfig, RemoteProvider};
+use crate::retry::Budget;
+use crate::run::Gates;
 use crate::session::SessionHandle;
 use crate::transport::{HttpTransport, Transport};
 
@@ -64,12 +72,45 @@ impl<P: RemoteProvider> RemoteRunner<P> {
 
     /// A runner put together by hand: own transport, own settings.
     pub fn builder(provider: P, session: SessionHandle) -> RemoteRunnerBuilder<P> {
-        RemoteRunnerBuilder { provider, session, config: RemoteConfig::default(), transport: None }
+        RemoteRunnerBuilder {
+            provider,
+            session,
+            config: RemoteConfig::default(),
+            transport: None,
+            sink: Arc::new(EventSink),
+            seed: None,
+        }
     }
 
     /// The provider.
     pub fn provider(&self) -> &P {
         &self.pipeline.provider
+    }
+
+    /// What the breaker of `operation` is doing, and the wait until its next try if there is one.
+    pub fn breaker_state(&self, operation: Operation) -> (BreakerState, Option<Duration>) {
+        self.pipeline.gates.breakers.state(operation, Instant::now())
+    }
+
+    /// Lets no call of `operation` through, for a time or until told otherwise; afterwards it probes.
+    pub fn force_open(&self, operation: Operation, time: Option<Duration>) {
+        let now = Instant::now();
+        self.pipeline.gates.breakers.change(operation, now, |breaker| breaker.force_open(now, time));
+    }
+
+    /// Lets every call of `operation` through until told otherwise.
+    pub fn force_closed(&self, operation: Operation) {
+        self.pipeline.gates.breakers.change(operation, Instant::now(), Breaker::force_closed);
+    }
+
+    /// Begins anew with a closed breaker.
+    pub fn reset_breaker(&self, operation: Operation) {
+        self.pipeline.gates.breakers.change(operation, Instant::now(), Breaker::reset);
+    }
+
+    /// What is going on in the limits of `model`.
+    pub fn limit_state(&self, model: &str) -> LimitState {
+        self.pipeline.gates.limits.limits(model).state()
     }
 
     /// The credential in use, to swap it with [`rotate`](crate::session::rotate).
@@ -85,6 +126,8 @@ pub struct RemoteRunnerBuilder<P> {
     session: SessionHandle,
     config: RemoteConfig,
     transport: Option<Arc<dyn Transport>>,
+    sink: Arc<dyn MetricsSink>,
+    seed: Option<u64>,
 }
 
 impl<P: RemoteProvider> RemoteRunnerBuilder<P> {
@@ -99,6 +142,20 @@ impl<P: RemoteProvider> RemoteRunnerBuilder<P> {
     #[must_use]
     pub fn with_transport(mut self, transport: Arc<dyn Transport>) -> Self {
         self.transport = Some(transport);
+        self
+    }
+
+    /// Hands the record of every attempt and every call to `sink`. Without one they become `tracing` events.
+    #[must_use]
+    pub fn with_sink(mut self, sink: Arc<dyn MetricsSink>) -> Self {
+        self.sink = sink;
+        self
+    }
+
+    /// Draws jitter from `seed`, so that a run can be repeated. Random when not set.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
         self
     }
 
@@ -117,11 +174,21 @@ impl<P: RemoteProvider> RemoteRunnerBuilder<P> {
                 Arc::new(HttpTransport::new(&self.config.timeouts, direct)?)
             }
         };
+        let seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
+        let name = Arc::clone(&self.provider.info().name);
+        let gates = Gates {
+            breakers: Arc::new(Breakers::new(name, &self.config.circuit_breaker, seed)),
+            limits: LimitTable::new(self.config.rate_limits.clone()),
+            budget: Mutex::new(Budget::new(self.config.retry.budget.clone())),
+            dice: Mutex::new(fastrand::Rng::with_seed(seed.wrapping_add(1))),
+            sink: self.sink,
+        };
         let pipeline = Pipeline {
             provider: Arc::new(self.provider),
             session: self.session,
             transport,
             config: self.config,
+            gates: Arc::new(gates),
         };
         Ok(RemoteRunner { pipeline: Arc::new(pipeline) })
     }

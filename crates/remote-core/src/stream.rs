@@ -18,6 +18,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::config::{SizeLimits, TimeoutConfig};
 use crate::context::Attempt;
 use crate::provider::RemoteProvider;
+use crate::run::Run;
 use crate::sse::Framer;
 use crate::transport::TransportBody;
 
@@ -26,6 +27,8 @@ type Decoder<P> = <<P as RemoteProvider>::Codec as Codec>::Decoder;
 /// Frames, decodes and prices the events of one response.
 pub(crate) struct MeteredStream<P: RemoteProvider> {
     attempt: Attempt<P>,
+    /// The call's permits and record; here from the commit point on, until the end is known.
+    run: Option<Box<Run<P>>>,
     body: TransportBody,
     framer: Framer,
     decoder: Decoder<P>,
@@ -80,6 +83,7 @@ impl<P: RemoteProvider> MeteredStream<P> {
         };
         Self {
             attempt,
+            run: None,
             body,
             framer: Framer::new(limits.max_event_bytes),
             decoder,
@@ -97,8 +101,8 @@ impl<P: RemoteProvider> MeteredStream<P> {
     }
 
     /// Waits for the first content. Until then nothing is handed over, so the call may be repeated.
-    pub(crate) async fn commit(&mut self) -> Result<(), InferenceError> {
-        poll_fn(|cx| self.poll_fill(cx)).await;
+    pub(crate) async fn commit(&mut self, run: &mut Run<P>) -> Result<(), InferenceError> {
+        poll_fn(|cx| self.poll_fill(cx, run)).await;
         if !self.has_content {
             match self.end.replace(End::Over) {
                 Some(End::Fault(error)) => return Err(*error),
@@ -107,11 +111,28 @@ impl<P: RemoteProvider> MeteredStream<P> {
         }
         self.committed = true;
         self.clock.first_content = None;
+        run.commit();
         Ok(())
     }
 
+    /// Takes over the call, to settle it when its end is known or the caller leaves.
+    pub(crate) fn carry(&mut self, run: Box<Run<P>>) {
+        self.run = Some(run);
+        self.settle();
+    }
+
+    /// Settles the call once its end is known.
+    fn settle(&mut self) {
+        let Some(run) = self.run.as_mut().filter(|_| self.end.is_some()) else { return };
+        match &self.end {
+            Some(End::Fault(error)) => run.fail(error, None, Instant::now()),
+            _ => run.complete(Instant::now()),
+        }
+        self.run = None;
+    }
+
     /// Makes progress until there is something to hand over, or the end is known.
-    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_fill(&mut self, cx: &mut Context<'_>, run: &mut Run<P>) -> Poll<()> {
         loop {
             let enough = if self.committed { !self.ready.is_empty() } else { self.has_content };
             if enough || self.end.is_some() {
@@ -120,7 +141,7 @@ impl<P: RemoteProvider> MeteredStream<P> {
             }
             match self.framer.next_event() {
                 Ok(Some(event)) => {
-                    self.decode(&event.name, &event.data);
+                    self.decode(&event.name, &event.data, run);
                     continue;
                 }
                 Ok(None) => {}
@@ -134,6 +155,7 @@ impl<P: RemoteProvider> MeteredStream<P> {
             match self.body.as_mut().poll_next(cx) {
                 Poll::Ready(Some(Ok(bytes))) => {
                     self.clock.received();
+                    run.note(|timer| timer.received(bytes.len()));
                     self.framer.push(bytes);
                     // A flood of keep-alives never waits, so the timer alone would not see it.
                     if let Some(late) = self.clock.content_overdue() {
@@ -155,7 +177,8 @@ impl<P: RemoteProvider> MeteredStream<P> {
         }
     }
 
-    fn decode(&mut self, name: &str, data: &bytes::Bytes) {
+    fn decode(&mut self, name: &str, data: &bytes::Bytes, run: &mut Run<P>) {
+        let now = self.clock.bytes_at;
         let step = self.decoder.event(name, data, &mut self.decoded);
         for mut chunk in self.decoded.drain(..) {
             if let Some(served) = &chunk.served {
@@ -167,6 +190,7 @@ impl<P: RemoteProvider> MeteredStream<P> {
                 let tier = self.served.service_tier.as_deref();
                 chunk.cost = price.map(|price| Box::new(price.cost(usage, tier)));
             }
+            run.note(|timer| timer.chunk(now, &chunk));
             self.has_content |= chunk.is_content();
             self.ready.push_back(chunk);
         }
@@ -198,7 +222,12 @@ impl<P: RemoteProvider> Stream for MeteredStream<P> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
-        ready!(this.poll_fill(cx));
+        if let Some(mut run) = this.run.take() {
+            let filled = this.poll_fill(cx, &mut run);
+            this.run = Some(run);
+            this.settle();
+            ready!(filled);
+        }
         if let Some(chunk) = this.ready.pop_front() {
             if chunk.is_content() {
                 this.chunks += 1;
@@ -217,6 +246,16 @@ impl<P: RemoteProvider> Stream for MeteredStream<P> {
                 Poll::Ready(None)
             }
             Some(End::Complete | End::Over) | None => Poll::Ready(None),
+        }
+    }
+}
+
+/// A caller who leaves after the finish reason has the whole answer.
+impl<P: RemoteProvider> Drop for MeteredStream<P> {
+    fn drop(&mut self) {
+        if self.run.is_some() && self.decoder.finish().is_ok() {
+            self.end = Some(End::Complete);
+            self.settle();
         }
     }
 }

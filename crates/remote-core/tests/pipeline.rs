@@ -6,13 +6,13 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Act, KEY, Script, drain, event, runner, runner_with, streaming, wait};
+use common::{Act, KEY, Script, drain, event, once, runner, runner_with, streaming, wait};
 use futures_util::{FutureExt as _, StreamExt as _};
 use infer_core::{
     DecodeKind, ErrorKind, ExecuteBatch, InferenceError, ModelRunner, Retryability, TimeoutPhase,
     TransportKind, Usd,
 };
-use remote_core::{RemoteConfig, TransportFault};
+use remote_core::TransportFault;
 
 fn kind(result: Result<(), InferenceError>) -> ErrorKind {
     result.unwrap_err().kind()
@@ -186,7 +186,7 @@ async fn a_caller_who_is_slow_to_ask_does_not_make_the_upstream_late() {
 /// Bytes that are always ready never let the task wait, so a timer alone would not fire.
 #[tokio::test]
 async fn a_flood_of_keep_alives_does_not_hide_that_no_output_comes() {
-    let mut config = RemoteConfig::default();
+    let mut config = once();
     config.timeouts.first_content = Duration::from_millis(50);
     let flood = vec![Act::Bytes(b": x\n\n"); 3_000_000];
     let (runner, _) = runner_with(config, [Script::stream(flood)]);
@@ -214,7 +214,7 @@ async fn the_deadline_of_a_call_ends_it_in_every_phase() {
 
 #[tokio::test(start_paused = true)]
 async fn an_event_or_a_body_over_its_limit_is_refused() {
-    let mut config = RemoteConfig::default();
+    let mut config = once();
     config.limits.max_event_bytes = 2000;
     config.limits.max_body_bytes = 2000;
     let long: &'static str = "x".repeat(3000).leak();

@@ -66,6 +66,24 @@ impl Default for RetryConfig {
     }
 }
 
+impl RetryConfig {
+    /// Checks every value; what does not fit goes into `faults` by path.
+    pub(crate) fn validate(&self, path: &str, faults: &mut Vec<String>) {
+        if self.attempts == 0 {
+            faults.push(format!("{path}.attempts: must be at least 1, got 0"));
+        }
+        for (key, time) in
+            [("base", self.base), ("throttle_base", self.throttle_base), ("max_delay", self.max_delay)]
+        {
+            if time.is_zero() {
+                faults.push(format!(
+                    "{path}.{key}: must be above 0s: without a wait, retries melt an upstream"
+                ));
+            }
+        }
+    }
+}
+
 /// What follows a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
@@ -100,6 +118,16 @@ pub enum StopReason {
     },
     /// The runner's retry budget is used up.
     Budget,
+}
+
+impl StopReason {
+    /// What an error should say about it beyond how often was tried.
+    pub(crate) fn note(self) -> Option<String> {
+        match self {
+            Self::NotRetryable | Self::Attempts => None,
+            other => Some(other.to_string()),
+        }
+    }
 }
 
 impl fmt::Display for StopReason {
