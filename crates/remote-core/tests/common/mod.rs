@@ -265,10 +265,18 @@ impl Transport for ScriptedTransport {
     }
 }
 
+/// A runner that makes one attempt per call.
 pub(crate) fn runner(
     scripts: impl IntoIterator<Item = Script>,
 ) -> (RemoteRunner<Toy>, Arc<ScriptedTransport>) {
-    runner_with(RemoteConfig::default(), scripts)
+    runner_with(once(), scripts)
+}
+
+/// Settings without retries.
+pub(crate) fn once() -> RemoteConfig {
+    let mut config = RemoteConfig::default();
+    config.retry.attempts = 1;
+    config
 }
 
 pub(crate) fn runner_with(
