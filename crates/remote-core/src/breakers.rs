@@ -14,24 +14,32 @@ use crate::provider::{Call, Operation};
 #[derive(Debug)]
 pub(crate) struct Breakers {
     provider: Arc<str>,
-    each: [Mutex<Breaker>; Operation::ALL.len()],
+    each: [Mutex<Told>; Operation::ALL.len()],
     dice: Mutex<fastrand::Rng>,
+}
+
+/// A breaker, and the state that was last told.
+#[derive(Debug)]
+struct Told {
+    breaker: Breaker,
+    state: BreakerState,
 }
 
 impl Breakers {
     pub(crate) fn new(provider: Arc<str>, config: &BreakerConfig, seed: u64) -> Self {
-        let each = Operation::ALL.map(|_| Mutex::new(Breaker::new(config.clone())));
+        let each = Operation::ALL
+            .map(|_| Mutex::new(Told { breaker: Breaker::new(config.clone()), state: BreakerState::Closed }));
         Self { provider, each, dice: Mutex::new(fastrand::Rng::with_seed(seed)) }
     }
 
-    fn of(&self, operation: Operation) -> MutexGuard<'_, Breaker> {
+    fn of(&self, operation: Operation) -> MutexGuard<'_, Told> {
         #[expect(clippy::indexing_slicing, reason = "there is one for each operation")]
         self.each[operation as usize].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a call would be let through now; takes nothing.
     pub(crate) fn peek(&self, call: Call<'_>, now: Instant) -> Result<(), Duration> {
-        self.of(call.operation()).peek(now)
+        self.of(call.operation()).breaker.peek(now)
     }
 
     /// Lets a call through, or says how long to wait.
@@ -43,22 +51,22 @@ impl Breakers {
 
     /// What it is doing, and the wait until the next try if there is one.
     pub(crate) fn state(&self, operation: Operation, now: Instant) -> (BreakerState, Option<Duration>) {
-        let breaker = self.of(operation);
+        let breaker = &self.of(operation).breaker;
         (breaker.state(now), breaker.peek(now).err())
     }
 
-    /// Changes a breaker and says so if its state is another one afterwards.
+    /// Changes a breaker and says so if its state is another one than was last told, also when time alone changed it.
     pub(crate) fn change<T>(
         &self,
         operation: Operation,
         now: Instant,
         change: impl FnOnce(&mut Breaker) -> T,
     ) -> T {
-        let mut breaker = self.of(operation);
-        let before = breaker.state(now);
-        let result = change(&mut breaker);
-        let after = breaker.state(now);
-        drop(breaker);
+        let mut told = self.of(operation);
+        let result = change(&mut told.breaker);
+        let after = told.breaker.state(now);
+        let before = std::mem::replace(&mut told.state, after);
+        drop(told);
         if before != after {
             info!(provider = %self.provider, operation = operation.name(), from = ?before, to = ?after, "breaker changed");
         }

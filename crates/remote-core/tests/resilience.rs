@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
+#[path = "resilience/breaker.rs"]
+mod breaker;
 #[path = "resilience/hints.rs"]
 mod hints;
 #[path = "resilience/records.rs"]
