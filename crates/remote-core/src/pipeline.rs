@@ -350,13 +350,17 @@ impl<P: RemoteProvider> Pipeline<P> {
                 sleep(wait).await;
                 return Ok(());
             }
-            Decision::RefreshThenRetry => match session::invalidate(&self.session, run.generation).await {
-                Ok(()) => {
-                    run.retried(error, Instant::now());
-                    return Ok(());
+            Decision::RefreshThenRetry => {
+                let refresh = session::invalidate(&self.session, run.generation);
+                match timeout_at(retry.until(), refresh).await {
+                    Ok(Ok(())) => {
+                        run.retried(error, Instant::now());
+                        return Ok(());
+                    }
+                    Ok(Err(refused)) => Some(refused.to_string()),
+                    Err(_) => Some("no fresh credential in time (retry.total)".to_owned()),
                 }
-                Err(refused) => Some(refused.to_string()),
-            },
+            }
             Decision::Stop(reason) => reason.note(),
         };
         Err(give_up(error, reason, run))

@@ -4,6 +4,8 @@
 
 #[path = "resilience/breaker.rs"]
 mod breaker;
+#[path = "resilience/credentials.rs"]
+mod credentials;
 #[path = "resilience/hints.rs"]
 mod hints;
 #[path = "resilience/records.rs"]

@@ -165,6 +165,11 @@ impl<'a> RetryState<'a> {
         Self { config, until, attempts: 0, refreshed: false, waits: [0; 3], paid: 0 }
     }
 
+    /// No attempt begins after this.
+    pub fn until(&self) -> Instant {
+        self.until
+    }
+
     /// An attempt begins; says which one it is, from 1.
     pub fn begin(&mut self) -> u32 {
         self.attempts += 1;
