@@ -8,6 +8,8 @@ mod breaker;
 mod credentials;
 #[path = "resilience/hints.rs"]
 mod hints;
+#[path = "resilience/leaving.rs"]
+mod leaving;
 #[path = "resilience/records.rs"]
 mod records;
 #[path = "resilience/retries.rs"]

@@ -96,8 +96,10 @@ impl AttemptTimer {
     }
 
     /// Counts the prompt as read although no head came, as for a request given up while the upstream is at work on it.
+    ///
+    /// Once there is a head, that tells whether it was read, and this does nothing.
     pub fn assume_read(&mut self) {
-        self.read = true;
+        self.read |= self.record.status.is_none();
     }
 
     /// Who answers, as far as is known.
