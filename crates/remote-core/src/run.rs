@@ -152,15 +152,16 @@ impl<P: RemoteProvider> Run<P> {
             (None, Outcome::Cancelled) if !self.committed => drop(breaker),
             (None, _) => breaker.succeed(now),
         }
-        let record = settle(call, timer, now, outcome, &*self.provider);
-        match record.usage.map(billed) {
-            Some(tokens) => permit.settle(tokens),
-            None => drop(permit),
-        }
-        self.gates.sink.record(record);
+        // Before the permit is handed in, so that nobody starts in between.
         if let Some(error) = error.filter(|error| error.class() == ErrorClass::Throttle) {
             limits.throttled(error.retry_after());
         }
+        let record = settle(call, timer, now, outcome, &*self.provider);
+        match record.usage.map(billed) {
+            Some(used) => permit.settle(used),
+            None => drop(permit),
+        }
+        self.gates.sink.record(record);
     }
 }
 
