@@ -309,6 +309,8 @@ impl<P: RemoteProvider> Pipeline<P> {
         let limits = self.gates.limits.limits(&limit_key(plan.call));
         let deadline = plan.deadline.map(|(due, _)| due);
         let permit = limits.acquire(plan.tokens, plan.priority, deadline).await;
+        let now = Instant::now();
+        run.queued(now.saturating_duration_since(begun));
         let permit = permit.map_err(|refused| {
             let at = self.origin(plan, run.attempts());
             match refused {
@@ -319,8 +321,6 @@ impl<P: RemoteProvider> Pipeline<P> {
                 }
             }
         })?;
-        let now = Instant::now();
-        run.queued(now.saturating_duration_since(begun));
         let breaker = self.gates.breakers.admit(plan.call, now).map_err(|wait| {
             InferenceError::CircuitOpen { at: self.origin(plan, run.attempts()), retry_after: wait }
         })?;
