@@ -324,7 +324,7 @@ impl<P: RemoteProvider> Pipeline<P> {
         let breaker = self.gates.breakers.admit(plan.call, now).map_err(|wait| {
             InferenceError::CircuitOpen { at: self.origin(plan, run.attempts()), retry_after: wait }
         })?;
-        Ok(Admission { breaker, limits, permit })
+        Ok(Admission { breaker, limits, permit, tokens: plan.tokens })
     }
 
     /// What follows a failed attempt: returns when another one is due, or with the error of the call.

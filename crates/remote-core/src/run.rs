@@ -42,6 +42,8 @@ pub(crate) struct Admission {
     pub(crate) breaker: BreakerPermit,
     pub(crate) limits: Limits,
     pub(crate) permit: Permit,
+    /// What was reserved.
+    pub(crate) tokens: u64,
 }
 
 /// One call, and the attempt that is under way.
@@ -146,7 +148,7 @@ impl<P: RemoteProvider> Run<P> {
 
     fn end_attempt(&mut self, outcome: Outcome, error: Option<&InferenceError>, now: Instant) {
         let (Some(call), Some(live)) = (&mut self.call, self.live.take()) else { return };
-        let Live { timer, admission: Admission { breaker, limits, permit } } = live;
+        let Live { timer, admission: Admission { breaker, limits, permit, tokens } } = live;
         match (error, outcome) {
             (Some(error), _) => breaker.fail(error, now),
             (None, Outcome::Cancelled) if !self.committed => drop(breaker),
@@ -159,6 +161,8 @@ impl<P: RemoteProvider> Run<P> {
         let record = settle(call, timer, now, outcome, &*self.provider);
         match record.usage.map(billed) {
             Some(used) => permit.settle(used),
+            // The upstream counts an answer whether or not it says what it used.
+            None if outcome == Outcome::Completed => permit.settle(tokens),
             None => drop(permit),
         }
         self.gates.sink.record(record);

@@ -10,6 +10,8 @@ mod credentials;
 mod hints;
 #[path = "resilience/leaving.rs"]
 mod leaving;
+#[path = "resilience/limits.rs"]
+mod limits;
 #[path = "resilience/records.rs"]
 mod records;
 #[path = "resilience/retries.rs"]
