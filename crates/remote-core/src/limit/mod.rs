@@ -1,53 +1,48 @@
 //! Keeps calls within requests a minute, tokens a minute and calls at once, all three or none.
 //!
-//! A pure state machine: time is an argument and nobody sleeps. Callers who must wait stand in a queue; only the one at
-//! its head watches the clock, so nobody wakes in vain and nobody overtakes. A higher priority is a place further ahead
-//! by a fixed time, so everyone's turn comes.
+//! - [`Limiter`] decides. It is a pure state machine: time is an argument and nobody sleeps.
+//! - [`Limits`] is the shell around one: it owns the clock, and calls wait in it for a [`Permit`].
+//! - [`LimitTable`] holds one for each model.
+//!
+//! Who must wait stands in a queue in which nobody overtakes an equal; a higher priority is a head start of some seconds,
+//! so everyone's turn comes. Only the first in the queue watches the clock, so nobody wakes in vain. Whoever stops waiting
+//! leaves no trace, and a permit gives back what was not used.
+//!
+//! ```
+//! # use infer_core::Priority;
+//! # use remote_core::limit::{Limits, RateLimitConfig, Refused};
+//! # async fn demo() -> Result<(), Refused> {
+//! let config = RateLimitConfig { tokens_per_minute: Some(30_000), ..RateLimitConfig::default() };
+//! let limits = Limits::new(&config);
+//! let permit = limits.acquire(1_200, Priority::Normal, None).await?;
+//! // … the call …
+//! permit.settle(870);
+//! # Ok(())
+//! # }
+//! ```
 
+mod ask;
 mod bucket;
+mod config;
+mod machine;
+mod order;
+mod pace;
+mod queue;
+mod shell;
+mod state;
+mod table;
+mod waiting;
 
-use std::collections::VecDeque;
-use std::task::Waker;
+pub use ask::{Ask, Grant, Reserve, Ticket, Turn};
+pub use config::RateLimitConfig;
+pub use machine::Limiter;
+pub use shell::{Limits, Permit};
+pub use state::{LimitState, Refused};
+pub use table::LimitTable;
+
 use std::time::Duration;
 
-use infer_core::RateLimits;
-use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
-
-use self::bucket::Bucket;
-use crate::config::duration;
-
-/// How much may be asked of the upstream. Without a number there is no limit but what the upstream itself asks for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct RateLimitConfig {
-    /// Requests a minute, from 1.
-    pub requests_per_minute: Option<u32>,
-    /// Requests that may start at once after a pause; a tenth of a minute's when absent, at least 1.
-    pub requests_burst: Option<u32>,
-    /// Tokens a minute, input and output, from 1.
-    pub tokens_per_minute: Option<u32>,
-    /// Tokens that may start at once after a pause; a minute's when absent.
-    pub tokens_burst: Option<u32>,
-    /// Calls at once, from 1.
-    pub max_in_flight: Option<u32>,
-    /// The longest wait in the queue; a call that would wait longer is refused at once. 30 s.
-    #[serde(with = "duration")]
-    pub max_wait: Duration,
-    /// Calls that may wait. 10,000.
-    pub max_queue: u32,
-}
-
-impl Default for RateLimitConfig {
-    fn default() -> Self {
-        Self {
-            requests_per_minute: None,
-            requests_burst: None,
-            tokens_per_minute: None,
-            tokens_burst: None,
-            max_in_flight: None,
-            max_wait: Duration::from_secs(30),
-            max_queue: 10_000,
-        }
-    }
+/// A span in nanoseconds; 584 years and more count as for ever.
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
