@@ -1,0 +1,128 @@
+//! Callers who leave: the connection closes, the permit is free, and nothing more is sent.
+
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::future::{Either, select};
+use infer_core::{ErrorKind, TokenStream};
+use remote_core::RemoteConfig;
+use remote_core::meter::Outcome;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::check::{Verdict, ensure, same};
+use crate::{Rig, Script, Stage};
+
+/// Until when an upstream must have seen that its client left. On the real clock it allows for a busy machine.
+const NOTICED: Duration = Duration::from_secs(1);
+
+/// Begins `call` and drops it when `moment` comes.
+pub(super) async fn leave<T>(call: impl Future<Output = T>, moment: impl Future<Output = ()>) -> Verdict {
+    match select(pin!(call), pin!(moment)).await {
+        Either::Left(_) => Err("the call was over before it could be dropped".into()),
+        Either::Right(_) => Ok(()),
+    }
+}
+
+fn one_at_a_time(config: &mut RemoteConfig) {
+    config.rate_limits.max_in_flight = Some(1);
+}
+
+/// Holds if a call goes through at once, so that no permit is held, and if nothing but that is sent in the hour after.
+async fn is_free(rig: &Rig, requests: usize) -> Verdict {
+    let begun = Instant::now();
+    same("the next answer", rig.collect().await?.text(), "next")?;
+    if rig.stage.is_exact() {
+        same("how long the next call waited", begun.elapsed(), Duration::ZERO)?;
+        sleep(Duration::from_secs(3600)).await;
+    }
+    rig.saw(requests)
+}
+
+/// Holds if the upstream sees the first client leave.
+async fn is_noticed(rig: &Rig) -> Verdict {
+    let noticed = timeout(NOTICED, rig.book.until_left(1)).await;
+    ensure(noticed.is_ok(), "the upstream must see that its client left")
+}
+
+/// Holds if the first call to end is recorded as left after so many attempts.
+fn is_recorded(rig: &Rig, attempts: u32) -> Verdict {
+    let calls = rig.records.calls();
+    let Some(first) = calls.first() else { return Err("a call that was dropped must be recorded".into()) };
+    same(
+        "the recorded end of a call that was dropped",
+        (first.outcome, first.attempts),
+        (Outcome::Cancelled, attempts),
+    )
+}
+
+/// *drop in the queue*: it leaves no trace at the upstream, and its place is free.
+///
+/// # Errors
+/// What was otherwise.
+pub async fn a_call_dropped_in_the_queue_is_never_sent(stage: Stage) -> Verdict {
+    let rig = stage.rig_with(one_at_a_time, [stage.beginning(&["Hel"]).hang(), stage.whole("next")]).await?;
+    let first = rig.open().await?;
+    leave(rig.collect(), sleep(stage.wait())).await?;
+    is_recorded(&rig, 0)?;
+    rig.saw(1)?;
+    drop(first);
+    is_free(&rig, 2).await?;
+    rig.audit(3)
+}
+
+/// *drop in backoff*: no further attempt is made.
+///
+/// # Errors
+/// What was otherwise.
+pub async fn a_call_dropped_in_backoff_is_not_sent_again(stage: Stage) -> Verdict {
+    let busy = stage.refusal(ErrorKind::Overloaded).header("retry-after", "20");
+    let rig = stage.rig_with(one_at_a_time, [busy, stage.whole("next")]).await?;
+    leave(rig.collect(), sleep(stage.wait())).await?;
+    is_recorded(&rig, 1)?;
+    rig.saw(1)?;
+    is_free(&rig, 2).await?;
+    rig.audit(2)
+}
+
+/// *drop before the head*: the connection closes while the upstream is still thinking.
+///
+/// # Errors
+/// What was otherwise.
+pub async fn a_call_dropped_before_the_head_is_cancelled(stage: Stage) -> Verdict {
+    let rig = stage.rig_with(one_at_a_time, [Script::silence(), stage.whole("next")]).await?;
+    leave(rig.open(), rig.book.until_seen(1)).await?;
+    is_noticed(&rig).await?;
+    is_recorded(&rig, 1)?;
+    is_free(&rig, 2).await?;
+    rig.audit(2)
+}
+
+/// *drop mid-stream*: the connection closes, and what was used so far is estimated and paid for.
+///
+/// # Errors
+/// What was otherwise.
+pub async fn a_stream_dropped_midway_is_cancelled(stage: Stage) -> Verdict {
+    let endless = stage.beginning(&["Hel"]).hang();
+    let rig = stage.rig_with(one_at_a_time, [endless, stage.whole("next")]).await?;
+    let mut stream = rig.open().await?.into_stream();
+    until_text(&mut stream).await?;
+    drop(stream);
+    is_noticed(&rig).await?;
+    is_recorded(&rig, 1)?;
+    let settled =
+        rig.records.calls().first().is_some_and(|call| call.estimated && call.cost.known().is_some());
+    ensure(settled, "what was used so far must be estimated and priced")?;
+    is_free(&rig, 2).await?;
+    rig.audit(2)
+}
+
+async fn until_text(stream: &mut TokenStream) -> Verdict {
+    while let Some(chunk) = stream.next().await {
+        if !chunk?.text.is_empty() {
+            return Ok(());
+        }
+    }
+    Err("the stream ended without text".into())
+}
