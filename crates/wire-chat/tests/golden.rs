@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use infer_core::{
-    Codec, Completion, DecodeKind, ErrorBody, ErrorKind, EventDecoder, InferenceError, Origin, Step, ToolKind,
-    Usage, Usd, WireFault,
+    Codec, Completion, DecodeKind, ErrorBody, ErrorKind, EventDecoder, InferenceError, Origin, Step,
+    ToolKind, Usage, Usd, WireFault,
 };
 use serde_json::Value;
 use wire_chat::{ChatCodec, ChatDecoder, fault};
@@ -235,9 +235,19 @@ fn check_success(file: &str, outcome: &Outcome, expect: &Value) {
             "id" => assert_eq!(whole.served.id.as_deref(), text(value), "{file}"),
             "model" => assert_eq!(whole.served.model.as_deref(), text(value), "{file}"),
             "saw_done" => assert_eq!(Some(outcome.saw_done), value.as_bool(), "{file}"),
-            "outcome" | "choices" | "text" | "text_len" | "text_is_all" | "reasoning" | "refusal"
-            | "content_is_null" | "finish_reason" | "finish_reason_normalized" | "tool_calls"
-            | "logprob_tokens" | "audio_transcript" => {}
+            "outcome"
+            | "choices"
+            | "text"
+            | "text_len"
+            | "text_is_all"
+            | "reasoning"
+            | "refusal"
+            | "content_is_null"
+            | "finish_reason"
+            | "finish_reason_normalized"
+            | "tool_calls"
+            | "logprob_tokens"
+            | "audio_transcript" => {}
             other => panic!("{file}: nobody checks {other}"),
         }
     }
@@ -345,7 +355,9 @@ fn check(entry: &Value) {
     let status = u16::try_from(entry["status"].as_u64().unwrap()).unwrap();
     match (text(&entry["kind"]).unwrap(), text(&expect["outcome"]).unwrap()) {
         ("embeddings", "success") => check_embeddings(file, &body, expect),
-        ("error", "error") if status >= 300 => check_reported(file, &fault::read(&body), Some(status), expect),
+        ("error", "error") if status >= 300 => {
+            check_reported(file, &fault::read(&body), Some(status), expect)
+        }
         (kind @ ("chat" | "stream" | "error"), outcome) => {
             // A plain answer to a request for a stream is read as what it is.
             let is_stream = kind == "stream" && !file.ends_with(".json");
