@@ -1,6 +1,6 @@
 //! A provider as a runner.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use infer_core::{
@@ -122,6 +122,7 @@ impl<P: RemoteProvider> RemoteRunnerBuilder<P> {
             session: self.session,
             transport,
             config: self.config,
+            address: Mutex::new(None),
         };
         Ok(RemoteRunner { pipeline: Arc::new(pipeline) })
     }
