@@ -3,6 +3,13 @@
 //! The floor is fully owned structs for exactly the members used here, one `from_slice` an event, without any of the
 //! tolerance and checks of the decoder.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a bench, not a library"
+)]
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -12,16 +19,16 @@ use infer_core::{Codec, EventDecoder, ExecuteBatch, TokenChunk};
 use serde::Deserialize;
 use wire_chat::{ChatCodec, ChatDecoder, server};
 
-/// A stream of `n` pieces in OpenAI's own shape.
-fn openai(n: usize) -> Vec<Bytes> {
-    let event = |delta: &str, finish: &str| {
+/// A stream of `n` pieces in OpenAI's own shape, the choices taking turns.
+fn openai(n: usize, choices: usize) -> Vec<Bytes> {
+    let event = |index: usize, delta: &str, finish: &str| {
         Bytes::from(format!(
-            r#"{{"id":"chatcmpl-CfakeFAKEfakeFAKE0123456789","object":"chat.completion.chunk","created":1795219200,"model":"gpt-4o-mini-2024-07-18","service_tier":"default","system_fingerprint":"fp_0123456789","choices":[{{"index":0,"delta":{delta},"logprobs":null,"finish_reason":{finish}}}],"usage":null,"obfuscation":"aB3dE6gH9"}}"#
+            r#"{{"id":"chatcmpl-CfakeFAKEfakeFAKE0123456789","object":"chat.completion.chunk","created":1795219200,"model":"gpt-4o-mini-2024-07-18","service_tier":"default","system_fingerprint":"fp_0123456789","choices":[{{"index":{index},"delta":{delta},"logprobs":null,"finish_reason":{finish}}}],"usage":null,"obfuscation":"aB3dE6gH9"}}"#
         ))
     };
-    let mut events = vec![event(r#"{"role":"assistant","content":"","refusal":null}"#, "null")];
-    events.extend((0..n).map(|n| event(&format!(r#"{{"content":" word{}"}}"#, n % 10), "null")));
-    events.push(event("{}", "\"stop\""));
+    let mut events = vec![event(0, r#"{"role":"assistant","content":"","refusal":null}"#, "null")];
+    events.extend((0..n).map(|n| event(n % choices, &format!(r#"{{"content":" word{}"}}"#, n % 10), "null")));
+    events.extend((0..choices).map(|index| event(index, "{}", "\"stop\"")));
     events
 }
 
@@ -102,22 +109,24 @@ fn median(mut run: impl FnMut()) -> Duration {
     times[150]
 }
 
-fn ratio() {
-    let events = openai(1000);
+fn ratio(what: &str, events: &[Bytes]) {
     let mut out = Vec::new();
-    let (ours, floor) = (median(|| decode(&events, &mut out)), median(|| by_hand(&events)));
+    let (ours, floor) = (median(|| decode(events, &mut out)), median(|| by_hand(events)));
     let each = |time: Duration| time.as_nanos() / events.len() as u128;
     let ratio = ours.as_secs_f64() / floor.as_secs_f64();
-    println!("decode: {} ns an event, by hand {} ns, ratio {ratio:.2}", each(ours), each(floor));
+    println!("{what}: {} ns an event, by hand {} ns, ratio {ratio:.2}", each(ours), each(floor));
 }
 
 fn benches(c: &mut Criterion) {
-    ratio();
-    let events = openai(1000);
+    let (events, turns) = (openai(1000, 1), openai(1000, 2));
+    // Events of one choice are alike and mostly compared; those of two are parsed.
+    ratio("one choice", &events);
+    ratio("two choices", &turns);
     let mut group = c.benchmark_group("stream");
     group.throughput(Throughput::Elements(events.len() as u64));
     let mut out = Vec::new();
     group.bench_function("decoder", |b| b.iter(|| decode(&events, &mut out)));
+    group.bench_function("decoder_two_choices", |b| b.iter(|| decode(&turns, &mut out)));
     group.bench_function("by_hand", |b| b.iter(|| by_hand(&events)));
     group.finish();
 

@@ -73,7 +73,12 @@ impl Calls {
         let mut deltas = Vec::new();
         match pieces {
             Few::None => {}
-            Few::One(piece) => deltas.extend(self.add(&piece, false)?),
+            Few::One(piece) => {
+                if let Some(delta) = self.add(&piece, false)? {
+                    deltas.reserve_exact(1);
+                    deltas.push(delta);
+                }
+            }
             Few::Many(pieces) => {
                 deltas.reserve_exact(pieces.len());
                 for piece in &pieces {
