@@ -34,6 +34,8 @@ impl Template {
         padding: Option<&RawValue>,
     ) -> Option<Self> {
         let matters = event.len() > MAX_KEPT
+            // A finished choice may still say nothing, but no more than that.
+            || chunk.text.is_empty()
             || !chunk.reasoning.is_empty()
             || !chunk.refusal.is_empty()
             || !chunk.tool_calls.is_empty()
@@ -138,31 +140,40 @@ mod tests {
     fn an_event_in_which_more_matters_is_no_template() {
         assert!(template(&event(r#""a""#, "}]}")).is_some());
         let rests = [
-            r#","finish_reason":"stop"}]}"#,
             r#","logprobs":{"content":[{"token":"a","logprob":0}]}}]}"#,
             r#"}],"usage":{"prompt_tokens":1}}"#,
+            r#","finish_reason":"stop"}]}"#,
         ];
         let mut decoder = ChatDecoder::default();
-        decoder.event("", &event(r#""""#, "}]}"), &mut Vec::new()).unwrap();
+        decoder.event("", &event(r#""a""#, "}]}"), &mut Vec::new()).unwrap();
         assert!(decoder.template().is_none(), "who answers was news");
         for rest in rests {
-            decoder.event("", &event(r#""""#, rest), &mut Vec::new()).unwrap();
+            decoder.event("", &event(r#""a""#, rest), &mut Vec::new()).unwrap();
             assert!(decoder.template().is_none(), "{rest}");
         }
+    }
+
+    #[test]
+    fn a_finished_choice_that_says_nothing_is_no_template_for_saying_more() {
+        let mut decoder = ChatDecoder::default();
+        for event in [event(r#""a""#, r#","finish_reason":"stop"}]}"#), event(r#""""#, "}]}")] {
+            decoder.event("", &event, &mut Vec::new()).unwrap();
+        }
+        assert!(decoder.event("", &event(r#""late""#, "}]}"), &mut Vec::new()).is_err());
     }
 
     proptest! {
         // A decoder that compares gives what a decoder that parses every event gives.
         #[test]
         fn comparing_gives_what_parsing_gives(events in vec((
-            select(vec![r#""a""#, r#""bc""#, r#""\n""#, "null", r#""""#, "5", r#"["x"]"#, "\"\u{1}\""]),
-            select(vec![
-                "}]}", "}]}", "}]}",
-                r#"}],"obfuscation":"q"}"#, r#"}],"obfuscation":"rs"}"#, r#"}],"obfuscation":"\""}"#,
-                r#"}],"service_tier":"flex"}"#, r#"}],"service_tier":"auto"}"#,
-                r#","finish_reason":"stop"}]}"#, r#"}],"error":"x"}"#, "}]", r#"}],"usage":{"total_tokens":3}}"#,
-            ]),
-            select(vec!["", "", "", "error"]),
+            select(vec![r#""a""#, r#""bc""#, r#""a""#, r#""\n""#, "null", r#""""#, r#"["x"]"#, "\"\u{1}\""]),
+            prop_oneof![
+                6 => select(vec!["}]}", r#"}],"obfuscation":"q"}"#, r#"}],"obfuscation":"rs"}"#]),
+                1 => select(vec![r#"}],"obfuscation":"\""}"#, r#"}],"usage":{"total_tokens":3}}"#, "}]"]),
+                1 => select(vec![r#"}],"service_tier":"flex"}"#, r#"}],"service_tier":"auto"}"#]),
+                1 => select(vec![r#","finish_reason":"stop"}]}"#, r#"}],"error":"x"}"#]),
+            ],
+            prop_oneof![20 => Just(""), 1 => Just("error")],
         ), 0..12)) {
             let (mut comparing, mut parsing) = (ChatDecoder::default(), ChatDecoder::default());
             for (content, rest, name) in events {
