@@ -10,6 +10,8 @@ use bytes::Bytes;
 use infer_core::TokenChunk;
 use serde_json::value::RawValue;
 
+use crate::json;
+
 /// A larger event is not kept: it would hold its memory until the next one.
 const MAX_KEPT: usize = 16 << 10;
 
@@ -57,17 +59,23 @@ impl Template {
     pub(crate) fn read(&self, event: &Bytes) -> Option<TokenChunk> {
         let last = |range: Range<usize>| self.event.get(range);
         let end = self.event.len();
-        let (text, rest) = plain(event.strip_prefix(last(0..self.text.start)?)?)?;
+        let (text, rest) = string(event.strip_prefix(last(0..self.text.start)?)?)?;
         let is_same = match &self.padding {
             None => rest == last(self.text.end..end)?,
             Some(padding) => {
-                let (_, rest) = plain(rest.strip_prefix(last(self.text.end..padding.start)?)?)?;
+                let (_, rest) = string(rest.strip_prefix(last(self.text.end..padding.start)?)?)?;
                 rest == last(padding.end..end)?
             }
         };
         if !is_same {
             return None;
         }
+        let text = if text.contains(&b'\\') {
+            let quoted = event.get(self.text.start.checked_sub(1)?..self.text.start + text.len() + 1)?;
+            json::string(serde_json::from_slice(quoted).ok()?)?
+        } else {
+            std::str::from_utf8(text).ok()?.to_owned()
+        };
         let mut chunk = TokenChunk::text(self.index, text);
         chunk.wire = Some(event.clone());
         Some(chunk)
@@ -82,11 +90,18 @@ fn inside(event: &Bytes, raw: &RawValue) -> Option<Range<usize>> {
     (event.get(range.clone())? == text.as_bytes()).then_some(range)
 }
 
-/// A string up to its closing quote, and the rest from that quote on; `None` if it needs more than copying.
-fn plain(json: &[u8]) -> Option<(&str, &[u8])> {
-    let end = json.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))?;
-    let (text, rest) = json.split_at(end);
-    if rest.starts_with(b"\"") { Some((std::str::from_utf8(text).ok()?, rest)) } else { None }
+/// The inside of a string up to its closing quote, and the rest from that quote on. Escapes are stepped over, not checked.
+fn string(json: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut end = 0;
+    loop {
+        let rest = json.get(end..)?;
+        end += rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))?;
+        match json.get(end)? {
+            b'"' => return json.split_at_checked(end),
+            b'\\' => end += 2,
+            _ => return None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -118,10 +133,12 @@ mod tests {
         let last = template(&event(r#""one""#, r#"}],"obfuscation":"x"}"#)).unwrap();
         let same = last.read(&event("\"zwei é\"", r#"}],"obfuscation":"yy"}"#)).unwrap();
         assert_eq!(same.text, "zwei é");
+        let escaped = last.read(&event(r#""a\n\"\u00e9\\""#, r#"}],"obfuscation":"\\"}"#)).unwrap();
+        assert_eq!(escaped.text, "a\n\"é\\");
         let different = [
             event(r#""a""#, r#"}],"obfuscation":"x","usage":{}}"#),
-            event(r#""a""#, r#"}],"obfuscation":"x\""}"#),
-            event(r#""a\n""#, r#"}],"obfuscation":"x"}"#),
+            event(r#""a\q""#, r#"}],"obfuscation":"x"}"#),
+            event(r#""a\""#, r#"}],"obfuscation":"x"}"#),
             event("\"a\n\"", r#"}],"obfuscation":"x"}"#),
             event("null", r#"}],"obfuscation":"x"}"#),
             event(r#""a""#, r#","finish_reason":"stop"}],"obfuscation":"x"}"#),
@@ -166,7 +183,7 @@ mod tests {
         // A decoder that compares gives what a decoder that parses every event gives.
         #[test]
         fn comparing_gives_what_parsing_gives(events in vec((
-            select(vec![r#""a""#, r#""bc""#, r#""a""#, r#""\n""#, "null", r#""""#, r#"["x"]"#, "\"\u{1}\""]),
+            select(vec![r#""a""#, r#""bc""#, r#""a""#, r#""\n""#, r#""\"\ud83d\ude00""#, r#""\ud83d""#, r#""\x""#, r#""\""#, "null", r#""""#, r#"["x"]"#, "\"\u{1}\""]),
             prop_oneof![
                 6 => select(vec!["}]}", r#"}],"obfuscation":"q"}"#, r#"}],"obfuscation":"rs"}"#]),
                 1 => select(vec![r#"}],"obfuscation":"\""}"#, r#"}],"usage":{"total_tokens":3}}"#, "}]"]),
