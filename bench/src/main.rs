@@ -90,20 +90,25 @@ fn main() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// All rounds of one scenario; who goes first changes with every round.
+/// All rounds of one scenario; who goes first changes with every turn.
 async fn measure(args: &Args, scenario: Scenario, server: &Server) -> Result<Samples> {
     let clients = Clients::new(scenario, server)?;
     let takes_part = |who| args.client.is_empty() || args.client.contains(&who);
     let mut samples = Samples::default();
     for who in Who::ALL.into_iter().filter(|who| takes_part(*who) && scenario.warms_up(*who)) {
-        clients.round(who).await?;
+        clients.turn(who).await?;
     }
     for round in 0..usize::from(args.rounds) {
-        for who in Who::ALL.into_iter().cycle().skip(round % Who::ALL.len()).take(Who::ALL.len()) {
-            if takes_part(who) && round < scenario.rounds(who, usize::from(args.rounds)) {
-                samples.add(who, clients.round(who).await?);
+        let mut turns = Samples::default();
+        for turn in 0..scenario.turns() {
+            for who in Who::ALL.into_iter().cycle().skip((round + turn) % Who::ALL.len()).take(Who::ALL.len())
+            {
+                if takes_part(who) && round < scenario.rounds(who, usize::from(args.rounds)) {
+                    turns.add(who, clients.turn(who).await?);
+                }
             }
         }
+        samples.add_round(turns);
     }
     Ok(samples)
 }

@@ -1,8 +1,9 @@
-//! What is measured: how each client is driven, and what one round of it gives.
+//! What is measured: how each client is driven, and what one turn of it gives.
 
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use futures_util::{StreamExt as _, TryStreamExt as _};
 
 use crate::alloc;
 use crate::clients::floor::Floor;
@@ -13,14 +14,18 @@ use crate::measure::{Cost, Meter, now};
 use crate::payload::Route;
 use crate::server::Server;
 
+/// Calls in flight where there are many.
+const IN_FLIGHT: usize = 16;
 /// How long a reader stalls, and after how many pieces.
 const STALL: (usize, Duration) = (10, Duration::from_millis(1500));
 
 /// One way to use a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Scenario {
-    /// Calls for answers in one piece
+    /// Calls for answers in one piece, one after the other
     Unary,
+    /// The same with 16 calls in flight, as in a gateway
+    Busy,
     /// Streams whose events arrive many at a time
     Batched,
     /// Streams whose events arrive one by one
@@ -31,7 +36,7 @@ pub(crate) enum Scenario {
     Stalled,
 }
 
-/// What one round of one client gave.
+/// What one turn of one client gave.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sample {
     /// What it cost.
@@ -46,12 +51,13 @@ pub(crate) struct Sample {
 
 impl Scenario {
     /// All of them, in the order of the table.
-    pub(crate) const ALL: [Self; 5] = [Self::Unary, Self::Batched, Self::Flushed, Self::Large, Self::Stalled];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Unary, Self::Busy, Self::Batched, Self::Flushed, Self::Large, Self::Stalled];
 
     /// What the server answers.
     fn route(self) -> Route {
         match self {
-            Self::Unary => Route::Unary,
+            Self::Unary | Self::Busy => Route::Unary,
             Self::Batched => Route::Batched,
             Self::Flushed => Route::Flushed,
             Self::Large => Route::Large,
@@ -62,17 +68,28 @@ impl Scenario {
     /// As the table and the command line write it.
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Self::Busy => "busy",
             Self::Stalled => "stalled",
             _ => self.route().name(),
         }
     }
 
-    /// Calls or streams in one round.
+    /// How often every client takes its turn in one round. Many short turns: what disturbs the machine disturbs all.
+    pub(crate) fn turns(self) -> usize {
+        match self {
+            Self::Unary | Self::Busy => 15,
+            Self::Batched | Self::Flushed => 5,
+            Self::Large | Self::Stalled => 1,
+        }
+    }
+
+    /// Calls or streams in one turn.
     fn repeats(self) -> usize {
         match self {
-            Self::Unary => 1500,
-            Self::Batched => 40,
-            Self::Flushed => 6,
+            Self::Unary => 100,
+            Self::Busy => 400,
+            Self::Batched => 10,
+            Self::Flushed => 2,
             Self::Large | Self::Stalled => 1,
         }
     }
@@ -109,8 +126,8 @@ impl Clients {
         Ok(Self { scenario, ours: Ours::new(&base)?, floor: Floor::new(&base)?, plain: Plain::new(&base)? })
     }
 
-    /// One round of one client.
-    pub(crate) async fn round(&self, who: Who) -> Result<Sample> {
+    /// One turn of one client.
+    pub(crate) async fn turn(&self, who: Who) -> Result<Sample> {
         match who {
             Who::Floor => self.drive(&self.floor, who).await,
             Who::Plain => self.drive(&self.plain, who).await,
@@ -122,10 +139,17 @@ impl Clients {
         let (route, repeats) = (self.scenario.route(), self.scenario.repeats());
         let mut seen = Seen::default();
         let meter = Meter::start()?;
-        for _ in 0..repeats {
-            match self.scenario {
-                Scenario::Unary => seen.text += client.unary().await?,
-                _ => seen.read(client, self.scenario == Scenario::Stalled).await?,
+        match self.scenario {
+            Scenario::Busy => seen.text += at_once(client, repeats).await?,
+            Scenario::Unary => {
+                for _ in 0..repeats {
+                    seen.text += client.unary().await?;
+                }
+            }
+            _ => {
+                for _ in 0..repeats {
+                    seen.read(client, self.scenario == Scenario::Stalled).await?;
+                }
             }
         }
         let cost = meter.stop()?;
@@ -141,7 +165,13 @@ impl Clients {
     }
 }
 
-/// What a reader has seen in all streams of a round.
+/// Makes `calls` calls, never more than [`IN_FLIGHT`] at once; gives the bytes of text in all.
+async fn at_once<C: Client>(client: &C, calls: usize) -> Result<usize> {
+    let calls = futures_util::stream::iter(0..calls).map(|_| client.unary());
+    calls.buffer_unordered(IN_FLIGHT).try_fold(0, |sum, text| async move { Ok(sum + text) }).await
+}
+
+/// What a reader has seen in all streams of a turn.
 #[derive(Debug, Default)]
 struct Seen {
     text: usize,

@@ -161,6 +161,33 @@ pub enum InferenceError {
     },
 }
 
+/// The place of an error, shared or exclusive as the error is held.
+macro_rules! at_of {
+    ($error:expr) => {
+        match $error {
+            Self::InvalidRequest { at }
+            | Self::RequestTooLarge { at }
+            | Self::ContextLengthExceeded { at }
+            | Self::ContentFiltered { at }
+            | Self::ModelNotFound { at }
+            | Self::Unauthenticated { at }
+            | Self::PermissionDenied { at }
+            | Self::QuotaExhausted { at }
+            | Self::RateLimited { at, .. }
+            | Self::Overloaded { at, .. }
+            | Self::Upstream { at, .. }
+            | Self::Timeout { at, .. }
+            | Self::Transport { at, .. }
+            | Self::Decode { at, .. }
+            | Self::StreamInterrupted { at, .. }
+            | Self::CircuitOpen { at, .. }
+            | Self::QueueFull { at, .. }
+            | Self::DeadlineExceeded { at, .. } => Some(at),
+            Self::Config { .. } => None,
+        }
+    };
+}
+
 impl InferenceError {
     /// A wrong configuration; `what` names the key, the value and the way out.
     pub fn config(what: impl Into<String>) -> Self {
@@ -283,52 +310,12 @@ impl InferenceError {
 
     /// Where it happened; `None` for [`InferenceError::Config`].
     pub fn origin(&self) -> Option<&Origin> {
-        match self {
-            Self::InvalidRequest { at }
-            | Self::RequestTooLarge { at }
-            | Self::ContextLengthExceeded { at }
-            | Self::ContentFiltered { at }
-            | Self::ModelNotFound { at }
-            | Self::Unauthenticated { at }
-            | Self::PermissionDenied { at }
-            | Self::QuotaExhausted { at }
-            | Self::RateLimited { at, .. }
-            | Self::Overloaded { at, .. }
-            | Self::Upstream { at, .. }
-            | Self::Timeout { at, .. }
-            | Self::Transport { at, .. }
-            | Self::Decode { at, .. }
-            | Self::StreamInterrupted { at, .. }
-            | Self::CircuitOpen { at, .. }
-            | Self::QueueFull { at, .. }
-            | Self::DeadlineExceeded { at, .. } => Some(at),
-            Self::Config { .. } => None,
-        }
+        at_of!(self)
     }
 
     /// The same, to fill in what a lower layer could not know.
     pub fn origin_mut(&mut self) -> Option<&mut Origin> {
-        match self {
-            Self::InvalidRequest { at }
-            | Self::RequestTooLarge { at }
-            | Self::ContextLengthExceeded { at }
-            | Self::ContentFiltered { at }
-            | Self::ModelNotFound { at }
-            | Self::Unauthenticated { at }
-            | Self::PermissionDenied { at }
-            | Self::QuotaExhausted { at }
-            | Self::RateLimited { at, .. }
-            | Self::Overloaded { at, .. }
-            | Self::Upstream { at, .. }
-            | Self::Timeout { at, .. }
-            | Self::Transport { at, .. }
-            | Self::Decode { at, .. }
-            | Self::StreamInterrupted { at, .. }
-            | Self::CircuitOpen { at, .. }
-            | Self::QueueFull { at, .. }
-            | Self::DeadlineExceeded { at, .. } => Some(at),
-            Self::Config { .. } => None,
-        }
+        at_of!(self)
     }
 }
 

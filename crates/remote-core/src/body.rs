@@ -1,6 +1,7 @@
 //! Reads a response that comes in one piece.
 
 use std::future::poll_fn;
+use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
 use infer_core::{DecodeKind, InferenceError, TimeoutPhase};
@@ -9,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::config::RemoteConfig;
 use crate::context::Attempt;
 use crate::provider::RemoteProvider;
-use crate::transport::TransportBody;
+use crate::transport::{TransportBody, TransportError};
 
 /// Reads `body` to its end, at most `limits.max_body_bytes` of it.
 pub(crate) async fn read_whole<P: RemoteProvider>(
@@ -54,18 +55,28 @@ async fn next_piece<P: RemoteProvider>(
     body: &mut TransportBody,
     config: &RemoteConfig,
 ) -> Result<Option<Bytes>, InferenceError> {
+    // Bytes that are there already need no timer and no look at the clock.
+    match poll_fn(|cx| Poll::Ready(body.as_mut().poll_next(cx))).await {
+        Poll::Ready(piece) => return received(attempt, piece),
+        Poll::Pending => {}
+    }
     let idle = config.timeouts.idle_bytes;
     let idle_due = Instant::now() + idle;
     let due = attempt.deadline.map_or(idle_due, |(deadline, _)| deadline.min(idle_due));
     match timeout_at(due, poll_fn(|cx| body.as_mut().poll_next(cx))).await {
-        Ok(None) => Ok(None),
-        Ok(Some(Ok(piece))) => Ok(Some(piece)),
-        Ok(Some(Err(error))) => Err(attempt.interrupted(Some(error), 0)),
+        Ok(piece) => received(attempt, piece),
         Err(_) => Err(match attempt.deadline {
             Some((deadline, limit)) if deadline <= idle_due => attempt.deadline_exceeded(limit, 0),
             _ => attempt.timeout(TimeoutPhase::IdleBytes, idle, 0),
         }),
     }
+}
+
+fn received<P: RemoteProvider>(
+    attempt: &Attempt<P>,
+    piece: Option<Result<Bytes, TransportError>>,
+) -> Result<Option<Bytes>, InferenceError> {
+    piece.transpose().map_err(|error| attempt.interrupted(Some(error), 0))
 }
 
 /// Pieces of a body. One piece, the usual case, is kept as it is.

@@ -16,18 +16,19 @@
 //!
 //! This is the shell that owns the clock. Everything that decides is a pure machine elsewhere.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use infer_core::{
     Codec, Completion, CostEstimate, EmbedBatch, Embeddings, ErrorKind, ExecuteBatch, InferenceError, Origin,
     Priority, ReasoningEffort, RequestId, RunHandle, RunMeta, TimeoutPhase,
 };
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{Instrument as _, debug};
+use url::Url;
 
 use crate::body;
 use crate::config::RemoteConfig;
@@ -50,6 +51,8 @@ pub(crate) struct Pipeline<P> {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) config: RemoteConfig,
     pub(crate) gates: Arc<Gates>,
+    /// The last address asked for, as HTTP writes it.
+    pub(crate) address: Mutex<Option<(Url, Uri)>>,
 }
 
 /// What does not change over the attempts of one call.
@@ -377,16 +380,26 @@ impl<P: RemoteProvider> Pipeline<P> {
         let streaming = matches!(call, Call::Generate(batch) if batch.is_streaming());
         let mut request = Request::new(body);
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = attempt.url.as_str().parse().map_err(|_| {
-            let origin = attempt.url.origin().ascii_serialization();
-            InferenceError::config(format!("endpoint: {origin} with its path is no URL that HTTP can carry"))
-        })?;
+        *request.uri_mut() = self.uri(&attempt.url)?;
         let headers = request.headers_mut();
         headers.reserve(8);
         headers.insert(CONTENT_TYPE, JSON);
         headers.insert(ACCEPT, if streaming { EVENTS } else { JSON });
         self.provider.authorize(&attempt.session, &mut request)?;
         Ok(request)
+    }
+
+    fn uri(&self, url: &Url) -> Result<Uri, InferenceError> {
+        let mut last = self.address.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, uri)) = last.as_ref().filter(|(known, _)| known == url) {
+            return Ok(uri.clone());
+        }
+        let uri: Uri = url.as_str().parse().map_err(|_| {
+            let origin = url.origin().ascii_serialization();
+            InferenceError::config(format!("endpoint: {origin} with its path is no URL that HTTP can carry"))
+        })?;
+        *last = Some((url.clone(), uri.clone()));
+        Ok(uri)
     }
 
     /// Reads what an unsuccessful response says.
@@ -468,6 +481,13 @@ fn is_event_stream(response: &Response<TransportBody>, streaming: bool) -> bool 
     if kind.eq_ignore_ascii_case("text/event-stream") {
         return true;
     }
-    let one_piece = kind.eq_ignore_ascii_case("text/html") || kind.to_ascii_lowercase().ends_with("json");
-    streaming && !one_piece
+    if !streaming {
+        return false;
+    }
+    let is_json = kind
+        .len()
+        .checked_sub(4)
+        .and_then(|at| kind.get(at..))
+        .is_some_and(|end| end.eq_ignore_ascii_case("json"));
+    !is_json && !kind.eq_ignore_ascii_case("text/html")
 }

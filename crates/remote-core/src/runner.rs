@@ -189,6 +189,7 @@ impl<P: RemoteProvider> RemoteRunnerBuilder<P> {
             transport,
             config: self.config,
             gates: Arc::new(gates),
+            address: Mutex::new(None),
         };
         Ok(RemoteRunner { pipeline: Arc::new(pipeline) })
     }

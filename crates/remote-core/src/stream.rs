@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use futures_core::Stream;
@@ -79,6 +79,7 @@ impl<P: RemoteProvider> MeteredStream<P> {
             content_at: now,
             waiting: false,
             moved: true,
+            reads: 0,
             sleep: None,
         };
         Self {
@@ -151,14 +152,12 @@ impl<P: RemoteProvider> MeteredStream<P> {
                     continue;
                 }
             }
-            self.clock.begin_wait();
             match self.body.as_mut().poll_next(cx) {
                 Poll::Ready(Some(Ok(bytes))) => {
-                    self.clock.received();
                     run.note(|timer| timer.received(bytes.len()));
                     self.framer.push(bytes);
                     // A flood of keep-alives never waits, so the timer alone would not see it.
-                    if let Some(late) = self.clock.content_overdue() {
+                    if let Some(late) = self.clock.received() {
                         self.fail(|attempt, chunks| late.into_error(attempt, chunks));
                     }
                 }
@@ -288,13 +287,16 @@ struct Clock {
     waiting: bool,
     /// Whether content was handed over since the last wait began.
     moved: bool,
+    /// Reads since the clock was last looked at.
+    reads: u32,
     /// Made with the first wait and set again only when it fires: moving it with every read would cost more than the read.
-    sleep: Option<Pin<Box<Sleep>>>,
+    sleep: Option<(Pin<Box<Sleep>>, Waker)>,
 }
 
 impl Clock {
     fn begin_wait(&mut self) {
         if !std::mem::replace(&mut self.waiting, true) {
+            self.reads = 0;
             self.bytes_at = Instant::now();
             if std::mem::take(&mut self.moved) {
                 self.content_at = self.bytes_at;
@@ -302,8 +304,19 @@ impl Clock {
         }
     }
 
-    fn received(&mut self) {
+    /// Bytes came. Says what ran out although they keep coming, which it need not find out at every read.
+    fn received(&mut self) -> Option<Late> {
+        self.waiting = false;
         self.bytes_at = Instant::now();
+        self.reads += 1;
+        if !self.reads.is_multiple_of(64) {
+            return None;
+        }
+        if std::mem::take(&mut self.moved) {
+            self.content_at = self.bytes_at;
+        }
+        let [content, deadline, ..] = self.limits();
+        [content, deadline].into_iter().flatten().find(|(due, _)| *due <= self.bytes_at).map(|(_, late)| late)
     }
 
     fn limits(&self) -> [Option<(Instant, Late)>; 3] {
@@ -320,18 +333,22 @@ impl Clock {
         [Some(content), deadline, Some(bytes)]
     }
 
-    /// What ran out although bytes keep coming, as of the last read.
-    fn content_overdue(&self) -> Option<Late> {
-        let [content, deadline, ..] = self.limits();
-        [content, deadline].into_iter().flatten().find(|(due, _)| *due <= self.bytes_at).map(|(_, late)| late)
-    }
-
     fn poll_overdue(&mut self, cx: &mut Context<'_>) -> Poll<Late> {
+        self.begin_wait();
+        // The timer is never later than what is due, and still knows whom to wake.
+        if let Some((sleep, waker)) = &self.sleep
+            && !sleep.is_elapsed()
+            && waker.will_wake(cx.waker())
+        {
+            return Poll::Pending;
+        }
         loop {
             let Some((due, late)) = self.limits().into_iter().flatten().min_by_key(|(due, _)| *due) else {
                 return Poll::Pending;
             };
-            let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(due)));
+            let (sleep, waker) =
+                self.sleep.get_or_insert_with(|| (Box::pin(sleep_until(due)), cx.waker().clone()));
+            waker.clone_from(cx.waker());
             if sleep.deadline() > due || sleep.is_elapsed() && Instant::now() < due {
                 sleep.as_mut().reset(due);
             }

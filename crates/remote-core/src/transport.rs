@@ -5,15 +5,17 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_core::Stream;
-use http::{Request, Response};
+use http::{Request, Response, Uri};
 use http_body::Body as _;
 use infer_core::{Cause, InferenceError, TransportKind};
 use reqwest::redirect;
+use url::Url;
 
 use crate::config::TimeoutConfig;
 
@@ -80,9 +82,11 @@ impl std::error::Error for TransportError {
 /// HTTP over TCP, by reqwest: pooled connections, HTTP/2 where the server offers it, the system's proxy.
 ///
 /// Refuses redirects and repeats nothing by itself, so every attempt is seen and no key goes to another host.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct HttpTransport {
     client: reqwest::Client,
+    /// The last address asked for. A provider has few, and reading one anew costs more than comparing.
+    address: Mutex<Option<(Uri, Url)>>,
 }
 
 impl HttpTransport {
@@ -113,7 +117,19 @@ impl HttpTransport {
             let cause = chain(&error).join(": ");
             InferenceError::config(format!("the HTTP client cannot be set up: {cause}"))
         })?;
-        Ok(Self { client })
+        Ok(Self { client, address: Mutex::new(None) })
+    }
+
+    /// The address as reqwest wants it.
+    fn url(&self, uri: &Uri) -> Result<Url, TransportError> {
+        let mut last = self.address.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, url)) = last.as_ref().filter(|(known, _)| known == uri) {
+            return Ok(url.clone());
+        }
+        let url = Url::parse(&uri.to_string())
+            .map_err(|error| TransportError::new(TransportFault::Before(TransportKind::Protocol), error))?;
+        *last = Some((uri.clone(), url.clone()));
+        Ok(url)
     }
 }
 
@@ -129,7 +145,10 @@ fn install_tls() {
 #[async_trait]
 impl Transport for HttpTransport {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<TransportBody>, TransportError> {
-        let request = reqwest::Request::try_from(request).map_err(classify)?;
+        let (head, body) = request.into_parts();
+        let mut request = reqwest::Request::new(head.method, self.url(&head.uri)?);
+        *request.headers_mut() = head.headers;
+        *request.body_mut() = Some(body.into());
         let response = self.client.execute(request).await.map_err(classify)?;
         let (head, body) = Response::<reqwest::Body>::from(response).into_parts();
         Ok(Response::from_parts(head, Box::pin(Frames(body))))

@@ -73,7 +73,12 @@ impl Calls {
         let mut deltas = Vec::new();
         match pieces {
             Few::None => {}
-            Few::One(piece) => deltas.extend(self.add(&piece, false)?),
+            Few::One(piece) => {
+                if let Some(delta) = self.add(&piece, false)? {
+                    deltas.reserve_exact(1);
+                    deltas.push(delta);
+                }
+            }
             Few::Many(pieces) => {
                 deltas.reserve_exact(pieces.len());
                 for piece in &pieces {
@@ -142,13 +147,16 @@ impl Calls {
             None => self.known.len().checked_sub(1),
         };
         let call = self.known.get(found?)?;
-        // Who says a name and differs in anything else is another call; who says none goes on with this one.
-        let is_other = name.is_some()
-            && match (id, call.id.as_deref()) {
-                (Some(id), Some(known)) => id != known || (index.is_some() && call.index != index),
-                // Nobody cuts a call in two within one event, nor names it again without giving it a number.
-                _ => call.is_named && (call.touched == self.events || index.is_none()),
-            };
+        if name.is_none() || !call.is_named {
+            return found; // only a name can open another call beside a named one
+        }
+        let is_other = match (id, call.id.as_deref()) {
+            // Nobody cuts a call in two within one event.
+            _ if call.touched == self.events => true,
+            (Some(id), Some(known)) => id != known || (index.is_some() && call.index != index),
+            // Nor names it again without giving it a number.
+            _ => index.is_none(),
+        };
         if is_other { None } else { found }
     }
 

@@ -233,7 +233,7 @@ mod tests {
 
     fn read(json: &str) -> TokenChunk {
         let raw: RawChoice<'_> = serde_json::from_str(json).unwrap();
-        ChoiceState::default().read(0, &raw, raw.delta.as_ref()).unwrap()
+        ChoiceState::default().read(0, &raw, RawChoice::said(raw.delta).unwrap().as_ref()).unwrap()
     }
 
     #[test]
@@ -254,7 +254,7 @@ mod tests {
     #[test]
     fn content_that_is_no_text_is_a_fault_and_not_dropped() {
         let raw: RawChoice<'_> = serde_json::from_str(r#"{"delta":{"content":{"a":1}}}"#).unwrap();
-        assert!(ChoiceState::default().read(0, &raw, raw.delta.as_ref()).is_err());
+        assert!(ChoiceState::default().read(0, &raw, RawChoice::said(raw.delta).unwrap().as_ref()).is_err());
     }
 
     #[test]

@@ -92,7 +92,8 @@ fn push(whole: &mut Completion, raw: &RawChoice<'_>) -> Result<(), WireFault> {
     let free = given.into_iter().chain((0..).take(MAX_CHOICES)).find(|index| !is_taken(*index));
     let Some(index) = free.filter(|index| (*index as usize) < MAX_CHOICES) else { return Err(too_many()) };
     let mut state = ChoiceState::default();
-    let chunk = state.read(index, raw, raw.message.as_ref().or(raw.delta.as_ref()))?;
+    let said = RawChoice::said(raw.message.or(raw.delta))?;
+    let chunk = state.read(index, raw, said.as_ref())?;
     let finish = state.silent_finish();
     whole.choices.push(Choice::new(index));
     whole.choices.sort_by_key(|choice| choice.index);

@@ -2,11 +2,13 @@
 
 use bytes::Bytes;
 use infer_core::{DecodeKind, EventDecoder, Served, Step, TokenChunk, WireFault};
+use serde_json::value::RawValue;
 
 use crate::choice::ChoiceState;
 use crate::dto::{Answer, MAX_CHOICES, RawChoice, as_error, trim, utf8};
 use crate::fault;
 use crate::json::{Few, is_truthy};
+use crate::template::Template;
 use crate::usage;
 
 /// Reads the events of one stream.
@@ -25,6 +27,8 @@ pub struct ChatDecoder {
     choices: Vec<Option<ChoiceState>>,
     served: Served,
     state: State,
+    /// The last event, if nothing in it mattered but its text.
+    template: Option<Template>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,6 +46,14 @@ impl EventDecoder for ChatDecoder {
             State::Failed => return Err(WireFault::Truncated),
             State::Open => {}
         }
+        if let Some(chunk) =
+            self.template.as_ref().filter(|_| name != "error").and_then(|last| last.read(data))
+        {
+            out.push(chunk);
+            return Ok(Step::More);
+        }
+        // Whatever comes now may change what is known, so the template has to be made anew.
+        self.template = None;
         let step = self.read(name, data, out);
         match step {
             Ok(Step::More) => {}
@@ -77,10 +89,13 @@ impl ChatDecoder {
             return Err(reported(text));
         }
         let begin = out.len();
-        if let Err(fault) = self.choices(std::mem::take(&mut answer.choices), out) {
-            out.truncate(begin);
-            return Err(fault);
-        }
+        let content = match self.choices(std::mem::take(&mut answer.choices), out) {
+            Ok(content) => content,
+            Err(fault) => {
+                out.truncate(begin);
+                return Err(fault);
+            }
+        };
         if out.len() == begin {
             out.push(TokenChunk::default());
         }
@@ -92,32 +107,38 @@ impl ChatDecoder {
             if let Some(news) = &first.served {
                 self.served.learn(news);
             }
+            self.template =
+                content.and_then(|content| Template::of(data, first, content, answer.obfuscation));
         }
         pieces.for_each(|further| further.wire = Some(Bytes::new()));
         Ok(Step::More)
     }
 
-    fn choices(
+    /// Gives the place of the text if there is one choice.
+    fn choices<'a>(
         &mut self,
-        choices: Few<RawChoice<'_>, MAX_CHOICES>,
+        choices: Few<RawChoice<'a>, MAX_CHOICES>,
         out: &mut Vec<TokenChunk>,
-    ) -> Result<(), WireFault> {
+    ) -> Result<Option<&'a RawValue>, WireFault> {
         match choices {
-            Few::None => Ok(()),
+            Few::None => Ok(None),
             Few::One(choice) => self.choice(0, &choice, out),
             Few::Many(choices) => {
-                (0..).zip(&choices).try_for_each(|(place, choice)| self.choice(place, choice, out))
+                for (place, choice) in (0..).zip(&choices) {
+                    self.choice(place, choice, out)?;
+                }
+                Ok(None)
             }
             Few::Excess => Err(too_many()),
         }
     }
 
-    fn choice(
+    fn choice<'a>(
         &mut self,
         place: u64,
-        choice: &RawChoice<'_>,
+        choice: &RawChoice<'a>,
         out: &mut Vec<TokenChunk>,
-    ) -> Result<(), WireFault> {
+    ) -> Result<Option<&'a RawValue>, WireFault> {
         if let Some(error) = choice.error.filter(|error| is_truthy(error)) {
             return Err(reported(&as_error(error)));
         }
@@ -128,10 +149,10 @@ impl ChatDecoder {
         if self.choices.len() <= index as usize {
             self.choices.resize_with(index as usize + 1, || None);
         }
-        let Some(state) = self.choices.get_mut(index as usize) else { return Ok(()) };
-        let state = state.get_or_insert_default();
-        out.push(state.read(index, choice, choice.delta.as_ref())?);
-        Ok(())
+        let Some(state) = self.choices.get_mut(index as usize) else { return Ok(None) };
+        let said = RawChoice::said(choice.delta)?;
+        out.push(state.get_or_insert_default().read(index, choice, said.as_ref())?);
+        Ok(said.and_then(|said| said.content))
     }
 
     fn done(&mut self, out: &mut Vec<TokenChunk>) -> Result<Step, WireFault> {
@@ -144,6 +165,12 @@ impl ChatDecoder {
             }
         }
         if self.is_complete() { Ok(Step::Done) } else { Err(WireFault::Truncated) }
+    }
+
+    /// Takes the template, so that the next event is parsed.
+    #[cfg(test)]
+    pub(crate) fn template(&mut self) -> Option<Template> {
+        self.template.take()
     }
 
     fn is_complete(&self) -> bool {

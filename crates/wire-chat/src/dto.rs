@@ -31,6 +31,9 @@ pub(crate) struct Answer<'a> {
     pub(crate) choices: Few<RawChoice<'a>, MAX_CHOICES>,
     #[serde(borrow)]
     pub(crate) usage: Option<&'a RawValue>,
+    /// OpenAI's random padding, another in every event.
+    #[serde(borrow)]
+    pub(crate) obfuscation: Option<&'a RawValue>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -46,9 +49,9 @@ pub(crate) struct Answer<'a> {
 pub(crate) struct RawChoice<'a> {
     pub(crate) index: Count,
     #[serde(borrow)]
-    pub(crate) delta: Option<Said<'a>>,
+    pub(crate) delta: Option<&'a RawValue>,
     #[serde(borrow)]
-    pub(crate) message: Option<Said<'a>>,
+    pub(crate) message: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(crate) finish_reason: Text<'a>,
     #[serde(borrow)]
@@ -96,6 +99,14 @@ struct Groq<'a> {
 #[serde(default)]
 struct BaseResp {
     status_code: Count,
+}
+
+impl<'a> RawChoice<'a> {
+    /// What `raw`, its delta or message, says.
+    pub(crate) fn said(raw: Option<&'a RawValue>) -> Result<Option<Said<'a>>, WireFault> {
+        let read = |raw: &'a RawValue| serde_json::from_str(raw.get());
+        raw.map(read).transpose().map_err(|error| unreadable("delta or message", &error))
+    }
 }
 
 impl<'a> Answer<'a> {

@@ -27,6 +27,7 @@ mod json;
 mod message;
 mod request;
 pub mod server;
+mod template;
 mod usage;
 mod write;
 

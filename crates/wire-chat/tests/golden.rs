@@ -1,12 +1,14 @@
 //! Every file in `tests/data`, read and compared with what `index.json` says is in it.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use infer_core::{
-    Codec, Completion, DecodeKind, ErrorBody, ErrorKind, EventDecoder, InferenceError, Origin, Step, ToolKind,
-    Usage, Usd, WireFault,
+    Codec, Completion, DecodeKind, ErrorBody, ErrorKind, EventDecoder, FinishReason, InferenceError, Origin,
+    Step, ToolKind, Usage, Usd, WireFault,
 };
 use serde_json::Value;
 use wire_chat::{ChatCodec, ChatDecoder, fault};
@@ -92,6 +94,10 @@ fn events(body: &[u8]) -> Vec<Event> {
     events
 }
 
+fn has_extension(file: &str, extension: &str) -> bool {
+    Path::new(file).extension().is_some_and(|known| known == extension)
+}
+
 /// The body of a raw HTTP response.
 fn body_of(response: &[u8]) -> Vec<u8> {
     let end = response.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
@@ -118,7 +124,9 @@ fn streamed(body: &[u8]) -> Outcome {
     for event in events(body) {
         let mut chunks = Vec::new();
         let step = decoder.event(&event.name, &Bytes::from(event.data), &mut chunks);
-        chunks.into_iter().for_each(|chunk| outcome.whole.push(chunk));
+        for chunk in chunks {
+            outcome.whole.push(chunk);
+        }
         match step {
             Ok(Step::More) => {}
             Ok(Step::Done) => {
@@ -186,7 +194,7 @@ fn check_choice(file: &str, whole: &Completion, place: usize, expect: &Value) {
             "reasoning" => assert_eq!(choice.reasoning, text(value).unwrap(), "{file}"),
             "refusal" => assert_eq!(choice.refusal, text(value).unwrap(), "{file}"),
             "content_is_null" => assert!(choice.text.is_empty(), "{file}"),
-            "finish_reason" => assert_eq!(finish.map(|finish| finish.as_str()), text(value), "{file}"),
+            "finish_reason" => assert_eq!(finish.map(FinishReason::as_str), text(value), "{file}"),
             "finish_reason_normalized" => {
                 assert_eq!(finish.map(|finish| finish.kind().as_str()), text(value), "{file}");
             }
@@ -235,9 +243,19 @@ fn check_success(file: &str, outcome: &Outcome, expect: &Value) {
             "id" => assert_eq!(whole.served.id.as_deref(), text(value), "{file}"),
             "model" => assert_eq!(whole.served.model.as_deref(), text(value), "{file}"),
             "saw_done" => assert_eq!(Some(outcome.saw_done), value.as_bool(), "{file}"),
-            "outcome" | "choices" | "text" | "text_len" | "text_is_all" | "reasoning" | "refusal"
-            | "content_is_null" | "finish_reason" | "finish_reason_normalized" | "tool_calls"
-            | "logprob_tokens" | "audio_transcript" => {}
+            "outcome"
+            | "choices"
+            | "text"
+            | "text_len"
+            | "text_is_all"
+            | "reasoning"
+            | "refusal"
+            | "content_is_null"
+            | "finish_reason"
+            | "finish_reason_normalized"
+            | "tool_calls"
+            | "logprob_tokens"
+            | "audio_transcript" => {}
             other => panic!("{file}: nobody checks {other}"),
         }
     }
@@ -334,7 +352,7 @@ fn check(entry: &Value) {
     let file = text(&entry["file"]).unwrap();
     let raw = std::fs::read(data().join(file)).unwrap();
     assert_eq!(raw.len() as u64, entry["bytes"].as_u64().unwrap(), "{file}: line endings converted?");
-    let body = if file.ends_with(".http") { body_of(&raw) } else { raw };
+    let body = if has_extension(file, "http") { body_of(&raw) } else { raw };
     let expect = match JUDGED.iter().find(|(judged, _)| *judged == file) {
         Some((_, outcome)) => {
             let readings = entry["expect_any"].as_array().unwrap();
@@ -345,10 +363,12 @@ fn check(entry: &Value) {
     let status = u16::try_from(entry["status"].as_u64().unwrap()).unwrap();
     match (text(&entry["kind"]).unwrap(), text(&expect["outcome"]).unwrap()) {
         ("embeddings", "success") => check_embeddings(file, &body, expect),
-        ("error", "error") if status >= 300 => check_reported(file, &fault::read(&body), Some(status), expect),
+        ("error", "error") if status >= 300 => {
+            check_reported(file, &fault::read(&body), Some(status), expect);
+        }
         (kind @ ("chat" | "stream" | "error"), outcome) => {
             // A plain answer to a request for a stream is read as what it is.
-            let is_stream = kind == "stream" && !file.ends_with(".json");
+            let is_stream = kind == "stream" && !has_extension(file, "json");
             let read = if is_stream { streamed(&body) } else { unary(&body) };
             match outcome {
                 "success" => check_success(file, &read, expect),
@@ -401,7 +421,7 @@ fn nothing_an_upstream_sent_is_lost_on_the_way_through() {
     for entry in index().iter().filter(|entry| entry["kind"] == "stream") {
         let file = text(&entry["file"]).unwrap();
         let raw = std::fs::read(data().join(file)).unwrap();
-        let body = if file.ends_with(".http") { body_of(&raw) } else { raw };
+        let body = if has_extension(file, "http") { body_of(&raw) } else { raw };
         let mut decoder = ChatDecoder::default();
         for event in events(&body) {
             let data = Bytes::from(event.data);
