@@ -305,6 +305,9 @@ fn check_costs(
             prop_assert_eq!((attempt.usage, attempt.estimated), (told, false), "{:?}", attempt);
         }
     }
+    let usage = attempts.iter().filter_map(|attempt| attempt.usage).reduce(Usage::saturating_add);
+    prop_assert_eq!(call.usage, usage, "{:?}", call);
+    prop_assert_eq!(call.estimated, attempts.iter().any(|attempt| attempt.estimated), "{:?}", call);
     let cost = call.cost.known().map_or(0, |cost| cost.total().picos());
     prop_assert_eq!(cost, sum, "{:?}", call);
     Ok(())

@@ -112,7 +112,8 @@ impl Reply {
             What::Stream { pieces, gap, usage, end } => {
                 let mut acts = vec![event("!role")];
                 for piece in 0..*pieces {
-                    acts.extend([Act::Wait(millis(*gap)), event(Self::piece(nth, piece).leak())]);
+                    acts.extend((*gap > 0).then(|| Act::Wait(millis(*gap))));
+                    acts.push(event(Self::piece(nth, piece).leak()));
                 }
                 if matches!(end, End::Done | End::Finish | End::FinishThenHang) {
                     acts.push(event("!end"));
@@ -129,7 +130,7 @@ impl Reply {
                     }
                     End::Error(what) => acts.push(event(what)),
                 }
-                Script::stream(acts)
+                Script::stream(if *gap == 0 { in_few_reads(acts) } else { acts })
             }
             What::Whole { gap, breaks } => {
                 let mut script = Script::whole(Self::piece(nth, 0).leak());
@@ -154,6 +155,18 @@ impl Reply {
     }
 }
 
+/// The same bytes, with as many in one read as there are between two waits.
+fn in_few_reads(acts: Vec<Act>) -> Vec<Act> {
+    let mut reads = Vec::<Act>::new();
+    for act in acts {
+        match (reads.last_mut(), act) {
+            (Some(Act::Bytes(before)), Act::Bytes(more)) => *before = [*before, more].concat().leak(),
+            (_, act) => reads.push(act),
+        }
+    }
+    reads
+}
+
 fn replies() -> impl Strategy<Value = Reply> {
     let end = prop_oneof![
         6 => Just(End::Done),
@@ -171,7 +184,7 @@ fn replies() -> impl Strategy<Value = Reply> {
     let kinds = [TransportKind::Dns, TransportKind::Connect, TransportKind::Tls, TransportKind::Closed];
     let faults = kinds.map(TransportFault::Before).into_iter().chain([TransportFault::ConnectTimeout]);
     let what = prop_oneof![
-        8 => (0_usize..6, 0_u64..3000, usage, end)
+        8 => (0_usize..6, prop_oneof![Just(0), 0_u64..3000], usage, end)
             .prop_map(|(pieces, gap, usage, end)| What::Stream { pieces, gap, usage, end }),
         2 => (0_u64..3000, prop::bool::weighted(0.2)).prop_map(|(gap, breaks)| What::Whole { gap, breaks }),
         5 => (
