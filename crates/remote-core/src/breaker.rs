@@ -16,7 +16,7 @@ use crate::config::duration;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BreakerConfig {
-    /// Whether there is a breaker at all.
+    /// Whether failures open it. An operator can open it either way.
     pub enabled: bool,
     /// Failures in a row that open it. 10.
     pub consecutive_failures: u32,
@@ -143,9 +143,6 @@ impl Breaker {
     /// # Errors
     /// The wait after which to ask again.
     pub fn peek(&self, now: Instant) -> Result<(), Duration> {
-        if !self.config.enabled {
-            return Ok(());
-        }
         match &self.phase {
             Phase::Closed { .. } | Phase::ForcedClosed => Ok(()),
             Phase::Open { until } if now < *until => Err(*until - now),
@@ -164,7 +161,9 @@ impl Breaker {
     pub fn admit(&mut self, now: Instant) -> Result<Ticket, Duration> {
         self.peek(now)?;
         match self.phase {
-            Phase::Open { .. } | Phase::ForcedOpen { .. } if self.config.enabled => {
+            // Without results there is nothing to probe for.
+            Phase::ForcedOpen { .. } if !self.config.enabled => self.enter(closed()),
+            Phase::Open { .. } | Phase::ForcedOpen { .. } => {
                 self.enter(Phase::HalfOpen { probing: 0, successes: 0 });
             }
             _ => {}
@@ -182,6 +181,7 @@ impl Breaker {
     /// Takes a call's result. `None` for a call that was given up: it frees its place and says nothing.
     ///
     /// `roll`, from 0 to 1, spreads the time the breaker stays open, so that many processes do not come back at once.
+    #[expect(clippy::needless_pass_by_value, reason = "a ticket is settled once")]
     pub fn settle(&mut self, ticket: Ticket, effect: Option<BreakerEffect>, now: Instant, roll: f64) {
         if ticket.epoch != self.epoch || !self.config.enabled {
             return;
@@ -244,6 +244,7 @@ impl Breaker {
             Phase::Closed { .. } => BreakerState::Closed,
             Phase::Open { until } if now < *until => BreakerState::Open,
             Phase::ForcedOpen { until } if until.is_none_or(|until| now < until) => BreakerState::ForcedOpen,
+            Phase::ForcedOpen { .. } if !self.config.enabled => BreakerState::Closed,
             Phase::Open { .. } | Phase::HalfOpen { .. } | Phase::ForcedOpen { .. } => BreakerState::HalfOpen,
             Phase::ForcedClosed => BreakerState::ForcedClosed,
         }

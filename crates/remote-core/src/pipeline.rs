@@ -448,6 +448,7 @@ impl<P: RemoteProvider> Pipeline<P> {
     }
 }
 
+#[expect(clippy::large_enum_variant, reason = "made and moved once a call")]
 enum Answer<P: RemoteProvider> {
     Whole(RunMeta, Completion),
     Stream(RunMeta, Box<MeteredStream<P>>),

@@ -1,7 +1,5 @@
 //! Laws of the breaker and of retry, over generated histories.
 
-#![expect(clippy::unwrap_used, reason = "a test")]
-
 use std::time::Duration;
 
 use infer_core::{BreakerEffect, ErrorClass, ErrorKind, InferenceError, Origin, TransportKind};

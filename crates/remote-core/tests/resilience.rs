@@ -1,6 +1,6 @@
 //! Retry, breaker, limits, sessions and meter together, scenario by scenario, on a paused clock.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
 
 #[path = "resilience/breaker.rs"]
 mod breaker;

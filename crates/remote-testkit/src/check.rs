@@ -41,11 +41,11 @@ pub fn fails<T>(what: &str, result: Result<T, InferenceError>, kind: ErrorKind) 
     }
 }
 
-/// Everything that a stream gives, and how it ends. Nothing may come after that.
+/// Everything that a stream gives, and how it ends. Nothing may come after that, and the stream is left as it is.
 ///
 /// # Errors
 /// When something does.
-pub async fn drain(mut stream: TokenStream) -> Verdict<(Completion, Result<(), InferenceError>)> {
+pub async fn drain(stream: &mut TokenStream) -> Verdict<(Completion, Result<(), InferenceError>)> {
     let mut whole = Completion::default();
     let end = loop {
         match stream.next().await {

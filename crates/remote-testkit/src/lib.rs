@@ -65,7 +65,7 @@ mod upstream;
 mod wire;
 
 pub use chat::ChatWire;
-pub use logs::Logs;
+pub use logs::{Listening, Logs};
 pub use playbook::{Left, Playbook, Seen};
 pub use records::{Keys, Records};
 pub use script::{Act, Script};

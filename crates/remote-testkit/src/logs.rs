@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::DefaultGuard;
-use tracing::{Event, Metadata, Subscriber};
+use tracing::{Dispatch, Event, Metadata, Subscriber};
 
 /// The text of every `tracing` span and event of this thread, at every level.
 ///
@@ -20,9 +20,12 @@ pub struct Logs {
 
 impl Logs {
     /// Listens until the guard is dropped.
-    #[must_use]
-    pub fn listen(&self) -> DefaultGuard {
-        tracing::subscriber::set_default(self.clone())
+    pub fn listen(&self) -> Listening {
+        // As long as a process has one subscriber, tracing asks the thread that comes first to a place in the code whether
+        // anybody listens there, for all threads. A second one makes it ask the subscribers.
+        let second = Dispatch::new(self.clone());
+        let first = Dispatch::new(self.clone());
+        Listening { _second: second, _guard: tracing::dispatcher::set_default(&first) }
     }
 
     /// What was heard.
@@ -35,6 +38,14 @@ impl Logs {
         write(&mut Fields(&mut text));
         text.push('\n');
     }
+}
+
+/// As long as it lives, [`Logs`] hear what this thread logs.
+#[must_use = "nothing is heard once this is dropped"]
+#[derive(Debug)]
+pub struct Listening {
+    _second: Dispatch,
+    _guard: DefaultGuard,
 }
 
 struct Fields<'a>(&'a mut String);

@@ -198,7 +198,7 @@ impl Rig {
     /// When the stream goes on after its end; how it ended is the second part of the result.
     pub async fn drain(&self) -> Verdict<(Completion, Result<(), InferenceError>)> {
         match self.open().await {
-            Ok(run) => drain(run.into_stream()).await,
+            Ok(run) => drain(&mut run.into_stream()).await,
             Err(error) => Ok((Completion::default(), Err(error))),
         }
     }

@@ -52,19 +52,19 @@ impl std::fmt::Debug for Upstream {
 impl Transport for Upstream {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<TransportBody>, TransportError> {
         let key = |headers: &HeaderMap| headers.get("authorization")?.to_str().ok().map(ToOwned::to_owned);
-        let seen = Seen { at: Instant::now(), bearer: key(request.headers()).unwrap_or_default() };
+        let asked = Seen { at: Instant::now(), bearer: key(request.headers()).unwrap_or_default() };
         let open = Arc::clone(&self.open);
         let number = {
-            let mut all = self.seen.lock().unwrap();
-            all.push(seen.clone());
-            all.len() - 1
+            let mut seen = self.seen.lock().unwrap();
+            seen.push(asked.clone());
+            seen.len() - 1
         };
-        let (head, body) = play((self.respond)(number, &seen), Arc::default()).await?.into_parts();
-        let held = body.map(move |piece| {
+        let (head, body) = play((self.respond)(number, &asked), Arc::default()).await?.into_parts();
+        let pieces = body.map(move |piece| {
             let _held = &open;
             piece
         });
-        Ok(Response::from_parts(head, Box::pin(held)))
+        Ok(Response::from_parts(head, Box::pin(pieces)))
     }
 }
 

@@ -285,6 +285,25 @@ fn a_first_one_that_does_not_come_is_set_aside_and_has_its_place_again_when_it_a
     assert_eq!(driver.started[2..], [(third, 4100 * MILLI)]);
 }
 
+/// A wait of exactly `max_wait` is allowed; a start at the very deadline is none.
+#[test]
+fn the_bounds_of_waiting_are_exact() {
+    let config = RateLimitConfig {
+        requests_per_minute: Some(60),
+        requests_burst: Some(1),
+        max_wait: Duration::from_secs(1),
+        ..RateLimitConfig::default()
+    };
+    for (deadline, waits) in [(None, true), (Some(SECOND), false), (Some(SECOND + 1), true)] {
+        let mut driver = Driver::new(&config);
+        driver.call(1, Priority::Normal, None);
+        driver.call(1, Priority::Normal, deadline);
+        assert_eq!(driver.waiting.len(), usize::from(waits), "{deadline:?}");
+        driver.advance(SECOND);
+        assert_eq!(driver.started.len(), 1 + usize::from(waits), "{deadline:?}");
+    }
+}
+
 /// A full queue in front of slots alone says how long a turn usually takes.
 #[test]
 fn where_only_slots_are_short_the_wait_told_follows_how_long_calls_run() {

@@ -83,7 +83,7 @@ async fn of_twelve_calls_against_a_dead_upstream_three_reach_it_and_the_rest_hea
     well.store(true, Ordering::Relaxed);
     let wait = wait_of(&ask(&rig).await.unwrap_err());
     assert!(wait >= seconds(5) && wait <= Duration::from_millis(5500), "{wait:?}");
-    advance(wait - Duration::from_millis(1)).await;
+    advance(wait.saturating_sub(Duration::from_millis(1))).await;
     assert_eq!(wait_of(&ask(&rig).await.unwrap_err()), Duration::from_millis(1));
     advance(Duration::from_millis(1)).await;
     ask(&rig).await.unwrap();
@@ -257,6 +257,22 @@ async fn an_operator_keeps_it_closed_whatever_happens_until_a_reset() {
     assert_eq!(state(&rig), BreakerState::Open);
     rig.runner.reset_breaker(Operation::Generate);
     ask(&rig).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_switched_off_is_opened_by_no_failure_and_still_by_an_operator() {
+    let mut config = config();
+    config.circuit_breaker.enabled = false;
+    let rig = rig(config, (0..30).map(|_| status(500)));
+    for _ in 0..30 {
+        assert_eq!(ask(&rig).await.unwrap_err().kind(), ErrorKind::Upstream);
+    }
+    rig.runner.force_open(Operation::Generate, Some(seconds(10)));
+    assert_eq!(wait_of(&ask(&rig).await.unwrap_err()), seconds(10));
+    advance(seconds(10)).await;
+    assert_eq!(rig.runner.breaker_state(Operation::Generate), (BreakerState::Closed, None));
+    ask(&rig).await.unwrap();
+    assert_eq!(state(&rig), BreakerState::Closed);
 }
 
 /// Notes the states in events of a breaker.

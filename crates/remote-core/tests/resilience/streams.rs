@@ -42,7 +42,7 @@ async fn an_answer_cut_at_any_byte_never_looks_whole() {
     for cut in 0..ANSWER.len() {
         for end in [None, Some(Act::Break)] {
             let is_reset = end.is_some();
-            let head = Act::Bytes(ANSWER[..cut].as_bytes());
+            let head = Act::Bytes(&ANSWER.as_bytes()[..cut]);
             let (text, finished, error) = outcome([head].into_iter().chain(end).collect()).await;
             assert!("Hello, you".starts_with(&text), "{cut}: {text}");
             if cut < said {

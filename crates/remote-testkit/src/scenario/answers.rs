@@ -7,7 +7,7 @@ use futures_util::StreamExt as _;
 use infer_core::{Completion, ErrorKind, FinishKind, Usage};
 use tokio::time::Instant;
 
-use crate::check::{Verdict, drain, ensure, fails, same};
+use crate::check::{Verdict, ensure, fails, same};
 use crate::stage::{FIRST_KEY, PROMPT};
 use crate::{Act, Rig, Script, Stage};
 
@@ -160,7 +160,7 @@ pub async fn unknown_fields_are_passed_over(stage: Stage) -> Verdict {
     let events: Vec<Bytes> = wire.stream(&["Hé", "llo"], stage.usage()).iter().map(changed).collect();
     let whole = changed(&wire.whole("Héllo", stage.usage()));
     let rig = stage.rig([Script::events(events), Script::json(whole)]).await?;
-    let (streamed, end) = drain(rig.open().await?.into_stream()).await?;
+    let (streamed, end) = rig.drain().await?;
     end?;
     is_answer(&rig, &streamed, "Héllo")?;
     is_answer(&rig, &rig.collect().await?, "Héllo")?;

@@ -17,11 +17,14 @@ use crate::{Rig, Script, Stage};
 /// Until when an upstream must have seen that its client left. On the real clock it allows for a busy machine.
 const NOTICED: Duration = Duration::from_secs(1);
 
-/// Begins `call` and drops it when `moment` comes.
-pub(super) async fn leave<T>(call: impl Future<Output = T>, moment: impl Future<Output = ()>) -> Verdict {
+/// Begins `call` and drops it when `moment` comes, which gives the result.
+pub(super) async fn leave<T, M>(
+    call: impl Future<Output = T>,
+    moment: impl Future<Output = M>,
+) -> Verdict<M> {
     match select(pin!(call), pin!(moment)).await {
         Either::Left(_) => Err("the call was over before it could be dropped".into()),
-        Either::Right(_) => Ok(()),
+        Either::Right((moment, _)) => Ok(moment),
     }
 }
 
@@ -72,18 +75,26 @@ pub async fn a_call_dropped_in_the_queue_is_never_sent(stage: Stage) -> Verdict 
     rig.audit(3)
 }
 
-/// *drop in backoff*: no further attempt is made.
+/// *drop in backoff*: a call that waits for its next attempt holds nothing up, and when it is dropped there is none.
 ///
 /// # Errors
 /// What was otherwise.
 pub async fn a_call_dropped_in_backoff_is_not_sent_again(stage: Stage) -> Verdict {
     let busy = stage.refusal(ErrorKind::Overloaded).header("retry-after", "20");
-    let rig = stage.rig_with(one_at_a_time, [busy, stage.whole("next")]).await?;
-    leave(rig.collect(), sleep(stage.wait())).await?;
-    is_recorded(&rig, 1)?;
-    rig.saw(1)?;
-    is_free(&rig, 2).await?;
-    rig.audit(2)
+    let rig = stage.rig_with(one_at_a_time, [busy, stage.whole("meanwhile"), stage.whole("next")]).await?;
+    let meanwhile = async {
+        sleep(stage.wait()).await;
+        let begun = Instant::now();
+        (rig.collect().await, begun.elapsed())
+    };
+    let (other, took) = leave(rig.collect(), meanwhile).await?;
+    same("another call meanwhile", other?.text(), "meanwhile")?;
+    same("how long it waited", took, Duration::ZERO)?;
+    is_free(&rig, 3).await?;
+    let ends: Vec<_> = rig.records.calls().iter().map(|call| (call.outcome, call.attempts)).collect();
+    let expected = [(Outcome::Completed, 1), (Outcome::Cancelled, 1), (Outcome::Completed, 1)];
+    same("the recorded ends", ends, expected.to_vec())?;
+    rig.audit(3)
 }
 
 /// *drop before the head*: the connection closes while the upstream is still thinking.

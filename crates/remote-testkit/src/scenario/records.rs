@@ -25,7 +25,7 @@ pub async fn every_attempt_and_call_is_recorded_and_the_costs_add_up(stage: Stag
         stage.refusal(ErrorKind::InvalidRequest),
         stage.beginning(&[]).hang(),
     ];
-    let rig = stage.rig_with(|config| config.timeouts.idle_bytes = stage.wait() * 20, scripts).await?;
+    let rig = stage.rig_with(|config| config.timeouts.idle_bytes = stage.wait() * 50, scripts).await?;
     rig.collect().await?;
     rig.drain().await?.1?;
     drop(rig.open().await?);

@@ -9,18 +9,33 @@ use remote_core::TransportFault;
 use crate::check::{Verdict, ensure, fails, same};
 use crate::{Script, Stage};
 
-/// *429 with a hint*: it is retried when the time has come that the upstream named, and a time beyond all patience ends
-/// the call at once, with words that say so.
+/// *429 with a hint*: it is retried when the time has come that the upstream named, and so is an upstream that is
+/// overloaded; a time beyond all patience ends the call at once, with words that say so.
 ///
 /// # Errors
 /// What was otherwise.
 pub async fn a_429_is_retried_after_its_hint(stage: Stage) -> Verdict {
+    follows_the_hint(&stage, ErrorKind::RateLimited).await?;
+    follows_the_hint(&stage, ErrorKind::Overloaded).await?;
+    let rig = stage.rig([stage.refusal(ErrorKind::RateLimited).header("retry-after", "86400")]).await?;
+    let begun = tokio::time::Instant::now();
+    let error = fails("a hint of a day", rig.collect().await, ErrorKind::RateLimited)?;
+    same("the wait it names", error.retry_after(), Some(Duration::from_secs(86_400)))?;
+    ensure(begun.elapsed() < Duration::from_secs(1), "a hint beyond all patience must end the call at once")?;
+    let gave_up = error.origin().and_then(|at| at.gave_up.as_ref());
+    ensure(gave_up.is_some(), format!("the error must say why no more was tried: {error}"))?;
+    rig.saw(1)?;
+    rig.audit(1)
+}
+
+/// Holds if a call that is refused with `kind` is sent again when the upstream said, and not much later.
+async fn follows_the_hint(stage: &Stage, kind: ErrorKind) -> Verdict {
     let (header, value, hint) = if stage.is_exact() {
         ("retry-after", "7", Duration::from_secs(7))
     } else {
         ("retry-after-ms", "5", Duration::from_millis(5))
     };
-    let throttled = stage.refusal(ErrorKind::RateLimited).header(header, value);
+    let throttled = stage.refusal(kind).header(header, value);
     let rig = stage.rig([throttled, stage.whole("hi")]).await?;
     let run = rig.runner.execute(rig.batch()).await?;
     same("attempts", run.meta().attempts, 2)?;
@@ -36,16 +51,6 @@ pub async fn a_429_is_retried_after_its_hint(stage: Stage) -> Verdict {
         )?;
     }
     same("both requests", &first.body, &second.body)?;
-    rig.audit(1)?;
-
-    let rig = stage.rig([stage.refusal(ErrorKind::RateLimited).header("retry-after", "86400")]).await?;
-    let begun = tokio::time::Instant::now();
-    let error = fails("a hint of a day", rig.collect().await, ErrorKind::RateLimited)?;
-    same("the wait it names", error.retry_after(), Some(Duration::from_secs(86_400)))?;
-    ensure(begun.elapsed() < Duration::from_secs(1), "a hint beyond all patience must end the call at once")?;
-    let gave_up = error.origin().and_then(|at| at.gave_up.as_ref());
-    ensure(gave_up.is_some(), format!("the error must say why no more was tried: {error}"))?;
-    rig.saw(1)?;
     rig.audit(1)
 }
 

@@ -31,8 +31,9 @@ pub async fn a_401_gets_one_refresh_and_one_more_try(stage: Stage) -> Verdict {
     same("fetches from the source, the first included", rig.keys.fetches(), 2)?;
     rig.audit(1)?;
 
-    // Two keys refused are enough.
-    let rig = stage.rig([refusal(), refusal()]).await?;
+    // Two keys refused are enough, although there is a third.
+    let three = Keys::new([FIRST_KEY, SECOND_KEY, "sk-third-0123456789abcdef"]);
+    let rig = stage.rig_with_keys(|_| (), three, [refusal(), refusal()]).await?;
     fails("a call whose second key is refused too", rig.collect().await, ErrorKind::Unauthenticated)?;
     carried(&rig, &[FIRST_KEY, SECOND_KEY])?;
     rig.audit(1)?;

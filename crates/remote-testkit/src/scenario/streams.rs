@@ -6,7 +6,7 @@ use bytes::Bytes;
 use infer_core::{ErrorKind, InferenceError, TimeoutPhase};
 use tokio::time::Instant;
 
-use crate::check::{Verdict, ensure, fails, same};
+use crate::check::{Verdict, drain, ensure, fails, same};
 use crate::{Act, Rig, Script, Stage};
 
 /// Holds if a stream gives `text` and then an error of `kind`, and is not asked for again.
@@ -33,17 +33,26 @@ pub async fn a_stalled_stream_is_an_error(stage: Stage) -> Verdict {
         config.timeouts.head_streamed = limit;
     };
     let rig = stage.rig_with(times, [stage.beginning(&["Hel"]).hang(), Script::silence()]).await?;
-    for (number, text, expected) in [(1, "Hel", TimeoutPhase::IdleBytes), (2, "", TimeoutPhase::Head)] {
-        let begun = Instant::now();
-        let error = breaks_off(&rig, "a stall", text, ErrorKind::Timeout).await?;
-        let is_named = matches!(&error, InferenceError::Timeout { phase, .. } if *phase == expected);
-        ensure(is_named, format!("the error must say what ran out: {error}"))?;
-        if stage.is_exact() {
-            same("when it ran out", begun.elapsed(), limit)?;
-        }
-        rig.book.until_left(number).await;
+    let mut stream = rig.open().await?.into_stream();
+    let begun = Instant::now();
+    let (whole, end) = drain(&mut stream).await?;
+    same("the text before the stall", whole.text(), "Hel")?;
+    ran_out(&fails("a stream that stalls", end, ErrorKind::Timeout)?, TimeoutPhase::IdleBytes)?;
+    rig.book.until_left(1).await; // although the caller still holds the stream
+    drop(stream);
+    if stage.is_exact() {
+        same("when it ran out", begun.elapsed(), limit)?;
     }
+    let error = breaks_off(&rig, "a head that does not come", "", ErrorKind::Timeout).await?;
+    ran_out(&error, TimeoutPhase::Head)?;
+    rig.book.until_left(2).await;
+    rig.saw(2)?;
     rig.audit(2)
+}
+
+fn ran_out(error: &InferenceError, expected: TimeoutPhase) -> Verdict {
+    let is_named = matches!(error, InferenceError::Timeout { phase, .. } if *phase == expected);
+    ensure(is_named, format!("the error must say that {} ran out: {error}", expected.key()))
 }
 
 /// *truncated stream*: a body that ends or breaks before the finish is an error, not an end; before any text it is
