@@ -6,6 +6,7 @@ use infer_core::InferenceError;
 use serde::{Deserialize, Serialize};
 
 pub use crate::breaker::BreakerConfig;
+pub use crate::hedge::HedgeConfig;
 pub use crate::limit::RateLimitConfig;
 pub use crate::retry::{BudgetConfig, RetryConfig};
 
@@ -23,6 +24,8 @@ pub struct RemoteConfig {
     pub rate_limits: RateLimitConfig,
     /// When to stop asking a failing upstream.
     pub circuit_breaker: BreakerConfig,
+    /// When to send a request a second time because no answer has begun.
+    pub hedge: HedgeConfig,
 }
 
 /// How long to wait for what. Each limit that passes is an [`InferenceError::Timeout`] that names it.
@@ -122,6 +125,9 @@ impl RemoteConfig {
         self.retry.validate("retry", &mut faults);
         self.rate_limits.validate("rate_limits", &mut faults);
         self.circuit_breaker.validate("circuit_breaker", &mut faults);
+        if self.hedge.after.is_some_and(|after| after.is_zero()) {
+            faults.push("hedge.after: must be above 0s: leave it out to send requests once".to_owned());
+        }
         if faults.is_empty() { Ok(()) } else { Err(InferenceError::config(faults.join("; "))) }
     }
 }

@@ -60,6 +60,14 @@ impl<P: RemoteProvider> Attempt<P> {
         at
     }
 
+    /// Takes note of the upstream's name for the attempt, which may repeat the key.
+    pub(crate) fn name(&mut self, upstream_request_id: Option<&str>) {
+        self.upstream_request_id = upstream_request_id.map(ToOwned::to_owned);
+        if let (Some(name), Some(secret)) = (&mut self.upstream_request_id, self.session.secret()) {
+            secret.scrub(name);
+        }
+    }
+
     /// An error the upstream reported, by the status of its response or inside a success.
     pub(crate) fn reported(
         &self,

@@ -23,10 +23,10 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use infer_core::{
-    Codec, Completion, CostEstimate, EmbedBatch, Embeddings, ErrorKind, ExecuteBatch, InferenceError, Origin,
-    Priority, ReasoningEffort, RequestId, RunHandle, RunMeta, TimeoutPhase,
+    Codec, Completion, CostEstimate, EmbedBatch, Embeddings, ExecuteBatch, InferenceError, Priority,
+    ReasoningEffort, RequestId, RunHandle, RunMeta, TimeoutPhase,
 };
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tracing::{Instrument as _, debug};
 use url::Url;
 
@@ -34,12 +34,11 @@ use crate::body;
 use crate::config::RemoteConfig;
 use crate::context::Attempt;
 use crate::headers;
-use crate::limit::Refused;
 use crate::meter::{CallTimer, Subject, call_span};
 use crate::provider::{Call, RemoteProvider};
-use crate::retry::{Decision, RetryState};
-use crate::run::{Admission, Gates, Run};
-use crate::session::{self, SessionHandle};
+use crate::retry::RetryState;
+use crate::run::{Gates, Run};
+use crate::session::SessionHandle;
 use crate::stream::MeteredStream;
 use crate::transport::{Transport, TransportBody};
 
@@ -56,17 +55,17 @@ pub(crate) struct Pipeline<P> {
 }
 
 /// What does not change over the attempts of one call.
-struct Plan<'a> {
-    call: Call<'a>,
-    request_id: &'a RequestId,
-    body: Bytes,
+pub(crate) struct Plan<'a> {
+    pub(crate) call: Call<'a>,
+    pub(crate) request_id: &'a RequestId,
+    pub(crate) body: Bytes,
     /// Tokens to reserve.
-    tokens: u64,
-    priority: Priority,
+    pub(crate) tokens: u64,
+    pub(crate) priority: Priority,
     /// How long to wait for a head.
-    head_limit: Duration,
-    started: Instant,
-    deadline: Option<(Instant, Duration)>,
+    pub(crate) head_limit: Duration,
+    pub(crate) started: Instant,
+    pub(crate) deadline: Option<(Instant, Duration)>,
 }
 
 /// A response whose head told success.
@@ -245,21 +244,9 @@ impl<P: RemoteProvider> Pipeline<P> {
         retry: &mut RetryState<'_>,
     ) -> Result<Opened<P>, InferenceError> {
         let admission = self.admit(plan, run).await?;
-        let call = plan.call;
-        let url = self.provider.endpoint(call).map_err(|e| self.before_sending(e, call, plan.request_id))?;
-        let mut attempt = Attempt {
-            provider: Arc::clone(&self.provider),
-            session: self.session.load_full(),
-            url,
-            model: call.model().to_owned(),
-            request_id: plan.request_id.clone(),
-            upstream_request_id: None,
-            started: plan.started,
-            deadline: plan.deadline,
-            number: retry.begin(),
-        };
+        let attempt = self.begin_attempt(plan, retry.begin())?;
         let request =
-            self.request(&attempt, call, plan.body.clone()).map_err(|error| attempt.complete(error))?;
+            self.request(&attempt, plan.call, plan.body.clone()).map_err(|error| attempt.complete(error))?;
 
         let now = Instant::now();
         run.begin_attempt(admission, attempt.session.generation(), now);
@@ -267,7 +254,8 @@ impl<P: RemoteProvider> Pipeline<P> {
         let head_due = now + plan.head_limit;
         let due = plan.deadline.map_or(head_due, |(deadline, _)| deadline.min(head_due));
         debug!(provider = %self.provider.info().name, model = %attempt.model, request_id = %plan.request_id, attempt = attempt.number, "sending");
-        let response = match timeout_at(due, self.transport.send(request)).await {
+        let mut attempt = attempt;
+        let response = match timeout_at(due, self.send(plan, run, retry, &mut attempt, request)).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(attempt.transport(error, self.config.timeouts.connect)),
             Err(_) => {
@@ -280,7 +268,7 @@ impl<P: RemoteProvider> Pipeline<P> {
         };
 
         let status = response.status();
-        attempt.upstream_request_id = headers::request_id(response.headers()).map(ToOwned::to_owned);
+        attempt.name(headers::request_id(response.headers()));
         let rate_limits = headers::rate_limits(response.headers());
         run.note(|timer| {
             timer.head(Instant::now(), status.as_u16());
@@ -301,75 +289,24 @@ impl<P: RemoteProvider> Pipeline<P> {
         Ok(Opened { attempt, response, meta })
     }
 
-    /// Leave from breaker and limits. The breaker is asked twice, so that a probe does not wait in the queue.
-    async fn admit(&self, plan: &Plan<'_>, run: &mut Run<P>) -> Result<Admission, InferenceError> {
-        let open = |wait: Duration| InferenceError::CircuitOpen {
-            at: self.origin(plan, run.attempts()),
-            retry_after: wait,
-        };
-        let begun = Instant::now();
-        self.gates.breakers.peek(plan.call, begun).map_err(open)?;
-        let limits = self.gates.limits.limits(&limit_key(plan.call));
-        let deadline = plan.deadline.map(|(due, _)| due);
-        let permit = limits.acquire(plan.tokens, plan.priority, deadline).await;
-        let now = Instant::now();
-        run.queued(now.saturating_duration_since(begun));
-        let permit = permit.map_err(|refused| {
-            let at = self.origin(plan, run.attempts());
-            match refused {
-                Refused::QueueFull { wait } => InferenceError::QueueFull { at, retry_after: wait },
-                Refused::Deadline => {
-                    let limit = plan.deadline.map(|(_, limit)| limit).unwrap_or_default();
-                    InferenceError::DeadlineExceeded { at, limit }
-                }
-            }
-        })?;
-        let breaker = self.gates.breakers.admit(plan.call, now).map_err(|wait| {
-            InferenceError::CircuitOpen { at: self.origin(plan, run.attempts()), retry_after: wait }
-        })?;
-        Ok(Admission { breaker, limits, permit, tokens: plan.tokens })
+    /// What all errors of the next attempt will have in common; takes the credential as it is now.
+    pub(crate) fn begin_attempt(&self, plan: &Plan<'_>, number: u32) -> Result<Attempt<P>, InferenceError> {
+        let call = plan.call;
+        let url = self.provider.endpoint(call).map_err(|e| self.before_sending(e, call, plan.request_id))?;
+        Ok(Attempt {
+            provider: Arc::clone(&self.provider),
+            session: self.session.load_full(),
+            url,
+            model: call.model().to_owned(),
+            request_id: plan.request_id.clone(),
+            upstream_request_id: None,
+            started: plan.started,
+            deadline: plan.deadline,
+            number,
+        })
     }
 
-    /// What follows a failed attempt: returns when another one is due, or with the error of the call.
-    async fn after(
-        &self,
-        plan: &Plan<'_>,
-        run: &mut Run<P>,
-        retry: &mut RetryState<'_>,
-        error: InferenceError,
-    ) -> Result<(), InferenceError> {
-        // Leave was refused for a further attempt: what the last one said is the better answer.
-        if matches!(error.kind(), ErrorKind::CircuitOpen | ErrorKind::QueueFull)
-            && let Some(last) = run.last_error.take()
-        {
-            return Err(give_up(last, Some(error.to_string()), run));
-        }
-        let roll = self.gates.roll();
-        let decision = self.gates.with_budget(|budget| retry.decide(&error, budget, roll, Instant::now()));
-        let reason = match decision {
-            Decision::RetryAfter(wait) => {
-                debug!(request_id = %plan.request_id, kind = error.kind().name(), ?wait, "trying again");
-                run.retried(error, Instant::now());
-                sleep(wait).await;
-                return Ok(());
-            }
-            Decision::RefreshThenRetry => {
-                let refresh = session::invalidate(&self.session, run.generation);
-                match timeout_at(retry.until(), refresh).await {
-                    Ok(Ok(())) => {
-                        run.retried(error, Instant::now());
-                        return Ok(());
-                    }
-                    Ok(Err(refused)) => Some(refused.to_string()),
-                    Err(_) => Some("no fresh credential in time (retry.total)".to_owned()),
-                }
-            }
-            Decision::Stop(reason) => reason.note(),
-        };
-        Err(give_up(error, reason, run))
-    }
-
-    fn request(
+    pub(crate) fn request(
         &self,
         attempt: &Attempt<P>,
         call: Call<'_>,
@@ -385,6 +322,7 @@ impl<P: RemoteProvider> Pipeline<P> {
         headers.reserve(8);
         headers.insert(CONTENT_TYPE, JSON);
         headers.insert(ACCEPT, if streaming { EVENTS } else { JSON });
+        headers.extend(attempt.session.headers().iter().map(|(name, value)| (name.clone(), value.clone())));
         self.provider.authorize(&attempt.session, &mut request)?;
         Ok(request)
     }
@@ -421,17 +359,6 @@ impl<P: RemoteProvider> Pipeline<P> {
         Some(price.cost(whole.usage.as_ref()?, whole.served.service_tier.as_deref()))
     }
 
-    /// Where an error of ours happened, made before or between attempts.
-    fn origin(&self, plan: &Plan<'_>, attempts: u32) -> Box<Origin> {
-        let mut at = Box::<Origin>::default();
-        at.provider = Some(Arc::clone(&self.provider.info().name));
-        at.model = Some(plan.call.model().to_owned());
-        at.request_id = Some(plan.request_id.clone());
-        at.attempts = attempts;
-        at.elapsed = plan.started.elapsed();
-        at
-    }
-
     /// Says whose call failed before anything was sent.
     fn before_sending(
         &self,
@@ -452,27 +379,6 @@ impl<P: RemoteProvider> Pipeline<P> {
 enum Answer<P: RemoteProvider> {
     Whole(RunMeta, Completion),
     Stream(RunMeta, Box<MeteredStream<P>>),
-}
-
-/// Ends the call with `error`, which says why no further attempt was made.
-fn give_up<P: RemoteProvider>(
-    mut error: InferenceError,
-    reason: Option<String>,
-    run: &mut Run<P>,
-) -> InferenceError {
-    if let (Some(at), Some(reason)) = (error.origin_mut(), &reason) {
-        at.gave_up = Some(reason.clone());
-    }
-    run.fail(&error, reason, Instant::now());
-    error
-}
-
-/// What an upstream counts apart: every model, and embeddings by themselves.
-fn limit_key(call: Call<'_>) -> std::borrow::Cow<'_, str> {
-    match call {
-        Call::Generate(batch) => batch.model.as_str().into(),
-        Call::Embed(batch) => format!("embeddings {}", batch.model).into(),
-    }
 }
 
 /// Whether the body is a stream of events. What says nothing about itself is taken for what was asked.

@@ -53,6 +53,8 @@ pub(crate) struct Run<P: RemoteProvider> {
     /// `None` once the call is over.
     call: Option<CallTimer>,
     live: Option<Live>,
+    /// A second attempt in a race with the first.
+    hedge: Option<Live>,
     span: Span,
     /// The credential of the attempt under way.
     pub(crate) generation: u64,
@@ -75,6 +77,7 @@ impl<P: RemoteProvider> Run<P> {
             gates,
             call: Some(call),
             live: None,
+            hedge: None,
             span,
             generation: 0,
             last_error: None,
@@ -99,6 +102,27 @@ impl<P: RemoteProvider> Run<P> {
         if let Some(call) = &mut self.call {
             self.live = Some(Live { timer: call.attempt(now), admission });
         }
+    }
+
+    /// A second request is about to be sent, in a race with the first.
+    pub(crate) fn begin_hedge(&mut self, admission: Admission, body_bytes: usize, now: Instant) {
+        if let Some(call) = &mut self.call {
+            let mut timer = call.attempt(now);
+            timer.sent(body_bytes);
+            self.hedge = Some(Live { timer, admission });
+        }
+    }
+
+    /// One of two attempts is given up, or has failed with `error`; the other one goes on alone.
+    pub(crate) fn end_race(&mut self, first_goes_on: bool, error: Option<&InferenceError>, now: Instant) {
+        let Some(hedge) = self.hedge.take() else { return };
+        let goes_on = if first_goes_on { self.live.replace(hedge) } else { Some(hedge) };
+        let outcome = error.map_or(Outcome::Cancelled, |error| Outcome::Retried(error.kind()));
+        if error.is_none() {
+            self.note(AttemptTimer::assume_read);
+        }
+        self.end_attempt(outcome, error, now);
+        self.live = goes_on;
     }
 
     /// Takes note of something about the attempt under way.
@@ -138,6 +162,7 @@ impl<P: RemoteProvider> Run<P> {
     }
 
     fn end(&mut self, outcome: Outcome, error: Option<&InferenceError>, now: Instant) {
+        self.end_race(true, None, now);
         self.end_attempt(outcome, error, now);
         if let Some(call) = self.call.take() {
             let record = call.finish(now, outcome);

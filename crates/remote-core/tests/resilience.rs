@@ -6,6 +6,8 @@
 mod breaker;
 #[path = "resilience/credentials.rs"]
 mod credentials;
+#[path = "resilience/hedge.rs"]
+mod hedge;
 #[path = "resilience/hints.rs"]
 mod hints;
 #[path = "resilience/leaving.rs"]

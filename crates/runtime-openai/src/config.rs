@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use infer_core::{InferenceError, Rates};
-use remote_core::config::{BreakerConfig, RateLimitConfig, RetryConfig, SizeLimits, TimeoutConfig};
+use remote_core::config::{BreakerConfig, HedgeConfig, RateLimitConfig, RetryConfig, SizeLimits, TimeoutConfig};
 pub use remote_core::session::{Secret, SecretRef};
 use remote_core::{ProviderConfig, RemoteConfig};
 use serde::Deserialize;
@@ -46,6 +46,8 @@ pub struct OpenAiConfig {
     pub retry: RetryConfig,
     /// When to stop asking a failing upstream.
     pub circuit_breaker: BreakerConfig,
+    /// When to send a request a second time because no answer has begun.
+    pub hedge: HedgeConfig,
     /// How long to wait for what.
     pub timeouts: TimeoutConfig,
     /// How much the upstream may send.
@@ -83,6 +85,7 @@ impl ProviderConfig for OpenAiConfig {
             retry: self.retry.clone(),
             rate_limits: self.rate_limits.clone(),
             circuit_breaker: self.circuit_breaker.clone(),
+            hedge: self.hedge.clone(),
         }
     }
 

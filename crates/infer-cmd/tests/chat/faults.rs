@@ -44,7 +44,9 @@ async fn every_fault_is_told_by_kind_and_ends_with_one() {
             (&json!(status), &json!(retryable)),
             "{model}: {error}"
         );
-        assert_eq!((&error["attempts"]), &json!(1), "{model}: {error}");
+        // What passes by itself is tried again until the attempts are used up, as long as no output was printed.
+        let again = retryable && !matches!(model, "sim-cut" | "sim-error-midway" | "sim-utf8");
+        assert_eq!(error["attempts"], json!(if again { 4 } else { 1 }), "{model}: {error}");
         let wait = if model == "sim-error-429" { json!(1000) } else { json!(null) };
         assert_eq!(error["retry_after_ms"], wait, "{model}: {error}");
         assert!(error["request_id"].as_str().unwrap().starts_with("req_sim_"), "{model}: {error}");

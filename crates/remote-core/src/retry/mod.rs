@@ -176,6 +176,11 @@ impl<'a> RetryState<'a> {
         self.attempts
     }
 
+    /// Whether the call may have another attempt at all.
+    pub fn has_attempts(&self) -> bool {
+        self.attempts < self.config.attempts
+    }
+
     /// What the last retry cost, for [`Budget::deposit`] when the call succeeds.
     pub fn paid(&self) -> u32 {
         self.paid

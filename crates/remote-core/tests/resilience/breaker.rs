@@ -1,7 +1,7 @@
 //! An upstream that is down, and how it is found to be well again.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -10,8 +10,6 @@ use infer_core::{ErrorKind, InferenceError, ModelRunner as _};
 use remote_core::breaker::BreakerState;
 use remote_core::{Operation, RemoteConfig};
 use tokio::time::{advance, timeout};
-use tracing::field::Field;
-use tracing::{Event, Metadata, Subscriber, span};
 
 use super::{
     Act, Rig, Script, ask, assert_nothing_is_held, event, fine, once, rig, seconds, session, status,
@@ -273,41 +271,4 @@ async fn one_that_is_switched_off_is_opened_by_no_failure_and_still_by_an_operat
     assert_eq!(rig.runner.breaker_state(Operation::Generate), (BreakerState::Closed, None));
     ask(&rig).await.unwrap();
     assert_eq!(state(&rig), BreakerState::Closed);
-}
-
-/// Notes the states in events of a breaker.
-#[derive(Clone, Default)]
-struct Changes(Arc<Mutex<Vec<String>>>);
-
-impl Subscriber for Changes {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().ends_with("breakers")
-    }
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-    fn event(&self, event: &Event<'_>) {
-        event.record(&mut |field: &Field, value: &dyn std::fmt::Debug| {
-            if field.name() == "to" {
-                self.0.lock().unwrap().push(format!("{value:?}"));
-            }
-        });
-    }
-    fn enter(&self, _: &span::Id) {}
-    fn exit(&self, _: &span::Id) {}
-}
-
-#[tokio::test(start_paused = true)]
-async fn every_change_of_state_is_an_event_also_the_one_to_half_open() {
-    let changes = Changes::default();
-    let _listening = tracing::subscriber::set_default(changes.clone());
-    let rig = half_open([status(500)]).await;
-    ask(&rig).await.unwrap_err();
-    advance(seconds(20)).await;
-    ask(&rig).await.unwrap();
-    rig.runner.force_closed(Operation::Generate);
-    let found = changes.0.lock().unwrap();
-    assert_eq!(*found, ["Open", "HalfOpen", "Open", "HalfOpen", "Closed", "ForcedClosed"]);
 }

@@ -1,0 +1,117 @@
+//! What stands around one attempt: leave to make it, and what follows when it failed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use infer_core::{ErrorKind, InferenceError, Origin};
+use tokio::time::{Instant, sleep, timeout_at};
+use tracing::debug;
+
+use crate::limit::Refused;
+use crate::pipeline::{Pipeline, Plan};
+use crate::provider::{Call, RemoteProvider};
+use crate::retry::{Decision, RetryState};
+use crate::run::{Admission, Run};
+use crate::session;
+
+impl<P: RemoteProvider> Pipeline<P> {
+    /// Leave from breaker and limits. The breaker is asked twice, so that a probe does not wait in the queue.
+    pub(crate) async fn admit(&self, plan: &Plan<'_>, run: &mut Run<P>) -> Result<Admission, InferenceError> {
+        let open = |wait: Duration| InferenceError::CircuitOpen {
+            at: self.origin(plan, run.attempts()),
+            retry_after: wait,
+        };
+        let begun = Instant::now();
+        self.gates.breakers.peek(plan.call, begun).map_err(open)?;
+        let limits = self.gates.limits.limits(&limit_key(plan.call));
+        let deadline = plan.deadline.map(|(due, _)| due);
+        let permit = limits.acquire(plan.tokens, plan.priority, deadline).await;
+        let now = Instant::now();
+        run.queued(now.saturating_duration_since(begun));
+        let permit = permit.map_err(|refused| {
+            let at = self.origin(plan, run.attempts());
+            match refused {
+                Refused::QueueFull { wait } => InferenceError::QueueFull { at, retry_after: wait },
+                Refused::Deadline => {
+                    let limit = plan.deadline.map(|(_, limit)| limit).unwrap_or_default();
+                    InferenceError::DeadlineExceeded { at, limit }
+                }
+            }
+        })?;
+        let breaker = self.gates.breakers.admit(plan.call, now).map_err(|wait| {
+            InferenceError::CircuitOpen { at: self.origin(plan, run.attempts()), retry_after: wait }
+        })?;
+        Ok(Admission { breaker, limits, permit, tokens: plan.tokens })
+    }
+
+    /// What follows a failed attempt: returns when another one is due, or with the error of the call.
+    pub(crate) async fn after(
+        &self,
+        plan: &Plan<'_>,
+        run: &mut Run<P>,
+        retry: &mut RetryState<'_>,
+        error: InferenceError,
+    ) -> Result<(), InferenceError> {
+        // Leave was refused for a further attempt: what the last one said is the better answer.
+        if matches!(error.kind(), ErrorKind::CircuitOpen | ErrorKind::QueueFull)
+            && let Some(last) = run.last_error.take()
+        {
+            return Err(give_up(last, Some(error.to_string()), run));
+        }
+        let roll = self.gates.roll();
+        let decision = self.gates.with_budget(|budget| retry.decide(&error, budget, roll, Instant::now()));
+        let reason = match decision {
+            Decision::RetryAfter(wait) => {
+                debug!(request_id = %plan.request_id, kind = error.kind().name(), ?wait, "trying again");
+                run.retried(error, Instant::now());
+                sleep(wait).await;
+                return Ok(());
+            }
+            Decision::RefreshThenRetry => {
+                let refresh = session::invalidate(&self.session, run.generation);
+                match timeout_at(retry.until(), refresh).await {
+                    Ok(Ok(())) => {
+                        run.retried(error, Instant::now());
+                        return Ok(());
+                    }
+                    Ok(Err(refused)) => Some(refused.to_string()),
+                    Err(_) => Some("no fresh credential in time (retry.total)".to_owned()),
+                }
+            }
+            Decision::Stop(reason) => reason.note(),
+        };
+        Err(give_up(error, reason, run))
+    }
+
+    /// Where an error of ours happened, made before or between attempts.
+    fn origin(&self, plan: &Plan<'_>, attempts: u32) -> Box<Origin> {
+        let mut at = Box::<Origin>::default();
+        at.provider = Some(Arc::clone(&self.provider.info().name));
+        at.model = Some(plan.call.model().to_owned());
+        at.request_id = Some(plan.request_id.clone());
+        at.attempts = attempts;
+        at.elapsed = plan.started.elapsed();
+        at
+    }
+}
+
+/// Ends the call with `error`, which says why no further attempt was made.
+fn give_up<P: RemoteProvider>(
+    mut error: InferenceError,
+    reason: Option<String>,
+    run: &mut Run<P>,
+) -> InferenceError {
+    if let (Some(at), Some(reason)) = (error.origin_mut(), &reason) {
+        at.gave_up = Some(reason.clone());
+    }
+    run.fail(&error, reason, Instant::now());
+    error
+}
+
+/// What an upstream counts apart: every model, and embeddings by themselves.
+pub(crate) fn limit_key(call: Call<'_>) -> std::borrow::Cow<'_, str> {
+    match call {
+        Call::Generate(batch) => batch.model.as_str().into(),
+        Call::Embed(batch) => format!("embeddings {}", batch.model).into(),
+    }
+}
