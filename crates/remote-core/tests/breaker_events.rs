@@ -1,6 +1,6 @@
 //! What a breaker tells `tracing`. Alone in its binary: which places in the code are listened to is kept for a whole process.
 
-#![expect(clippy::unwrap_used, reason = "a test")]
+#![expect(clippy::unwrap_used, dead_code, reason = "a test, which uses a part of what the others share")]
 
 #[path = "common/rig.rs"]
 mod rig;

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use infer_core::{InferenceError, Rates};
-use remote_core::config::{BreakerConfig, HedgeConfig, RateLimitConfig, RetryConfig, SizeLimits, TimeoutConfig};
+use remote_core::config::{
+    BreakerConfig, HedgeConfig, RateLimitConfig, RetryConfig, SizeLimits, TimeoutConfig,
+};
 pub use remote_core::session::{Secret, SecretRef};
 use remote_core::{ProviderConfig, RemoteConfig};
 use serde::Deserialize;
