@@ -254,8 +254,22 @@ impl InferenceError {
     }
 
     /// Whether the same upstream may be asked again. Never once output was handed over.
+    ///
+    /// An upstream that says no is always believed. One that says yes is believed except about what the caller or the
+    /// credential did wrong.
     pub fn retryability(&self) -> Retryability {
-        if self.origin().is_some_and(|at| at.chunks > 0) || !self.is_transient() && !self.needs_refresh() {
+        let at = self.origin();
+        let told = at.and_then(|at| at.should_retry);
+        if at.is_some_and(|at| at.chunks > 0) || told == Some(false) {
+            return Retryability::Never;
+        }
+        if told == Some(true) && !matches!(self.class(), ErrorClass::Caller | ErrorClass::Credential) {
+            return match self.policy().retry {
+                Retryability::Never => Retryability::Backoff,
+                retry => retry,
+            };
+        }
+        if !self.is_transient() && !self.needs_refresh() {
             return Retryability::Never;
         }
         if matches!(self, Self::Timeout { phase: TimeoutPhase::Connect, .. }) {
@@ -368,6 +382,21 @@ mod tests {
         }
         let error = InferenceError::Upstream { at: at(|at| at.status = Some(501)), retry_after: None };
         assert_eq!(error.retryability(), Retryability::Never);
+    }
+
+    #[test]
+    fn the_upstreams_own_word_on_repeating_is_obeyed_within_reason() {
+        let says = |kind, word| {
+            InferenceError::reported(kind, at(|at| at.should_retry = Some(word)), None).retryability()
+        };
+        assert_eq!(says(ErrorKind::Upstream, false), Retryability::Never);
+        assert_eq!(says(ErrorKind::RateLimited, false), Retryability::Never);
+        assert_eq!(says(ErrorKind::QuotaExhausted, true), Retryability::Backoff);
+        assert_eq!(says(ErrorKind::RateLimited, true), Retryability::AfterHint);
+        for kind in [ErrorKind::InvalidRequest, ErrorKind::ModelNotFound, ErrorKind::PermissionDenied] {
+            assert_eq!(says(kind, true), Retryability::Never, "{kind:?}");
+        }
+        assert_eq!(says(ErrorKind::Unauthenticated, true), Retryability::AfterRefresh);
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub struct Origin {
     pub attempts: u32,
     /// Time since the call began.
     pub elapsed: Duration,
+    /// Whether the upstream itself says that asking again is worth it (`x-should-retry`).
+    pub should_retry: Option<bool>,
     /// Why no further attempt was made, where one could have been.
     pub gave_up: Option<String>,
     /// Pieces of output already handed to the caller. Above 0, the call must not be repeated silently.

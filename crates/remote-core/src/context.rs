@@ -11,6 +11,7 @@ use infer_core::{
 use tokio::time::Instant;
 use url::Url;
 
+use crate::headers;
 use crate::provider::{Fault, RemoteProvider};
 use crate::session::SessionSnapshot;
 use crate::sse::FrameError;
@@ -92,6 +93,7 @@ impl<P: RemoteProvider> Attempt<P> {
             at.error_type = body.error_type;
             at.param = body.param;
             at.message = body.message.as_deref().map(Origin::excerpt);
+            at.should_retry = headers::should_retry(headers);
         });
         match kind {
             ErrorKind::Transport => {

@@ -30,6 +30,22 @@ pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     })
 }
 
+/// Whether the upstream itself says that asking again is worth it.
+pub fn should_retry(headers: &HeaderMap) -> Option<bool> {
+    match text(headers, "x-should-retry")? {
+        "true" => Some(true),
+        "false" => Some(false),
+        _ => None,
+    }
+}
+
+/// The wait until a limit that is used up is full again; for a 429 that names no wait itself.
+pub fn reset_of_what_is_used_up(limits: &RateLimits) -> Option<Duration> {
+    let requests = limits.reset_requests.filter(|_| limits.remaining_requests == Some(0));
+    let tokens = limits.reset_tokens.filter(|_| limits.remaining_tokens == Some(0));
+    requests.max(tokens).filter(|wait| !wait.is_zero())
+}
+
 fn positive_seconds(seconds: f64) -> Option<Duration> {
     (seconds > 0.0).then(|| Duration::try_from_secs_f64(seconds).ok()).flatten()
 }
@@ -158,6 +174,21 @@ mod tests {
         for bad in ["", "s", "1x", "1.2.3s", "-1s", "1e400s"] {
             assert_eq!(span(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn the_upstreams_own_word_is_read_and_a_used_up_limit_names_a_wait() {
+        assert_eq!(should_retry(&headers(&[("x-should-retry", "false")])), Some(false));
+        assert_eq!(should_retry(&headers(&[("x-should-retry", "perhaps")])), None);
+        let told = [
+            ("x-ratelimit-remaining-requests", "5"),
+            ("x-ratelimit-reset-requests", "1h"),
+            ("x-ratelimit-remaining-tokens", "0"),
+            ("x-ratelimit-reset-tokens", "7.66s"),
+        ];
+        let limits = rate_limits(&headers(&told)).unwrap();
+        assert_eq!(reset_of_what_is_used_up(&limits), Some(Duration::from_millis(7660)));
+        assert_eq!(reset_of_what_is_used_up(&RateLimits::default()), None);
     }
 
     #[test]

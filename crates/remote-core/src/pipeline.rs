@@ -347,7 +347,10 @@ impl<P: RemoteProvider> Pipeline<P> {
     )]
     async fn refused(&self, attempt: &Attempt<P>, response: Response<TransportBody>) -> InferenceError {
         let (head, body) = response.into_parts();
-        let hint = headers::retry_after(&head.headers, std::time::SystemTime::now());
+        let hint = headers::retry_after(&head.headers, std::time::SystemTime::now()).or_else(|| {
+            let limits = headers::rate_limits(&head.headers).filter(|_| head.status.as_u16() == 429)?;
+            headers::reset_of_what_is_used_up(&limits)
+        });
         let bytes = body::read_error(attempt, body, &self.config).await;
         let said = self.provider.codec().error_body(&bytes);
         attempt.reported(head.status, &head.headers, said, hint, 0)

@@ -70,6 +70,7 @@ fn response(fixture: &Value) -> Vec<u8> {
 async fn runner(base_url: String) -> OpenAiRunner {
     let mut config = OpenAiConfig::defaults_for_openai(SecretRef::inline("sk-fixture-key-1234"));
     config.endpoint = base_url;
+    config.retry.attempts = 1; // on a real clock, waiting would be all this does
     let session = RemoteSessionActor::bootstrap(config.api_key.clone()).await.unwrap();
     OpenAiRunner::new(config, session).unwrap()
 }

@@ -20,6 +20,7 @@ async fn runner_with(server: &ServerGuard, change: impl FnOnce(&mut OpenAiConfig
     let mut config = OpenAiConfig::defaults_for_openai(SecretRef::inline(KEY));
     config.endpoint = format!("{}/v1/", server.url());
     config.prices = PriceSource::Published;
+    config.retry.attempts = 1; // on a real clock, waiting would be all this does
     change(&mut config);
     let session = RemoteSessionActor::bootstrap(config.api_key.clone()).await.unwrap();
     OpenAiRunner::new(config, session).unwrap()

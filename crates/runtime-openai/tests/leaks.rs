@@ -58,6 +58,7 @@ async fn no_log_no_error_and_no_debug_output_holds_a_secret() {
     let sim = Sim::builder().seed(1).start().await.unwrap();
     let mut config = OpenAiConfig::defaults_for_openai(SecretRef::inline(KEY));
     config.endpoint = sim.base_url();
+    config.retry.attempts = 1; // on a real clock, waiting would be all this does
     config.headers.insert("x-secret".into(), HEADER.into());
     config.query.insert("secret".into(), QUERY.into());
     let mut printed = format!("{config:?}");
