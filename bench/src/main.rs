@@ -4,6 +4,9 @@
 //! them away, `plain` is what most people write by hand, `ours` is this workspace. They take turns, so that what disturbs
 //! the machine disturbs all three, and what each has read is checked, so that nobody is fast by leaving something out.
 //!
+//! What a call costs inside this process is measured without a server: `ours` is the piece that is measured, and `floor`
+//! what remains when it is left out.
+//!
 //! ```text
 //! cargo xtask bench                          everything; prints a table
 //! cargo xtask bench -- --only unary          one scenario
@@ -12,6 +15,7 @@
 
 mod alloc;
 mod clients;
+mod inside;
 mod measure;
 mod payload;
 mod report;
@@ -25,9 +29,13 @@ use anyhow::Result;
 use clap::Parser;
 
 use clients::Who;
+use inside::decision::Decision;
+use inside::pipeline::Pipeline;
+use inside::queue;
 use report::Samples;
-use scenario::{Clients, Scenario};
+use scenario::{Clients, Sample, Scenario};
 use server::Server;
+use table::Row;
 
 #[global_allocator]
 static ALLOCATOR: alloc::Counting = alloc::Counting;
@@ -73,8 +81,7 @@ fn main() -> Result<ExitCode> {
     for scenario in Scenario::ALL {
         if args.only.is_empty() || args.only.contains(&scenario) {
             eprintln!("measuring {} ...", scenario.name());
-            let samples = runtime.block_on(measure(&args, scenario, &server))?;
-            rows.extend(report::rows(scenario, &samples));
+            rows.extend(runtime.block_on(measure(&args, scenario, &server))?);
         }
     }
     if args.json {
@@ -90,13 +97,40 @@ fn main() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The lines of the table for one scenario.
+async fn measure(args: &Args, scenario: Scenario, server: &Server) -> Result<Vec<Row>> {
+    let samples = match scenario {
+        Scenario::Pipeline => {
+            let pipeline = Pipeline::new()?;
+            take_turns(args, scenario, async |who| pipeline.turn(who).await).await?
+        }
+        Scenario::Decision => {
+            let mut rows = Vec::new();
+            for decision in Decision::ALL {
+                let samples = take_turns(args, scenario, async |who| decision.turn(who)).await?;
+                rows.push(report::decision(decision, &samples));
+            }
+            return Ok(rows);
+        }
+        Scenario::Queue => take_turns(args, scenario, async |_| queue::turn().await).await?,
+        _ => {
+            let clients = Clients::new(scenario, server)?;
+            take_turns(args, scenario, async |who| clients.turn(who).await).await?
+        }
+    };
+    Ok(report::rows(scenario, &samples))
+}
+
 /// All rounds of one scenario; who goes first changes with every turn.
-async fn measure(args: &Args, scenario: Scenario, server: &Server) -> Result<Samples> {
-    let clients = Clients::new(scenario, server)?;
-    let takes_part = |who| args.client.is_empty() || args.client.contains(&who);
+async fn take_turns(
+    args: &Args,
+    scenario: Scenario,
+    turn_of: impl AsyncFn(Who) -> Result<Sample>,
+) -> Result<Samples> {
+    let takes_part = |who| scenario.takes_part(who) && (args.client.is_empty() || args.client.contains(&who));
     let mut samples = Samples::default();
     for who in Who::ALL.into_iter().filter(|who| takes_part(*who) && scenario.warms_up(*who)) {
-        clients.turn(who).await?;
+        turn_of(who).await?;
     }
     for round in 0..usize::from(args.rounds) {
         let mut turns = Samples::default();
@@ -104,7 +138,7 @@ async fn measure(args: &Args, scenario: Scenario, server: &Server) -> Result<Sam
             for who in Who::ALL.into_iter().cycle().skip((round + turn) % Who::ALL.len()).take(Who::ALL.len())
             {
                 if takes_part(who) && round < scenario.rounds(who, usize::from(args.rounds)) {
-                    turns.add(who, clients.turn(who).await?);
+                    turns.add(who, turn_of(who).await?);
                 }
             }
         }

@@ -150,15 +150,20 @@ fn split(text: &str, size: usize) -> Vec<String> {
 }
 
 fn unary() -> String {
-    let body = format!(
+    let body = unary_body();
+    format!("{}{body}", head("application/json", &format!("content-length: {}", body.len())))
+}
+
+/// An answer in one piece, without a head.
+pub(crate) fn unary_body() -> String {
+    format!(
         "{{\n  \"id\": \"chatcmpl-CdG7pNq2xB0mYkV9sWzJt4LhRf1Ea\",\n  \"object\": \"chat.completion\",\n  \
          \"created\": 1763683200,\n  \"model\": \"gpt-4o-mini-2024-07-18\",\n  \"choices\": [\n    {{\n      \
          \"index\": 0,\n      \"message\": {{\n        \"role\": \"assistant\",\n        \
          \"content\": \"{UNARY_TEXT}\",\n        \"refusal\": null,\n        \"annotations\": []\n      }},\n      \
          \"logprobs\": null,\n      \"finish_reason\": \"stop\"\n    }}\n  ],\n  \"usage\": {USAGE},\n  \
          \"service_tier\": \"default\",\n  \"system_fingerprint\": \"fp_560af6e559\"\n}}\n"
-    );
-    format!("{}{body}", head("application/json", &format!("content-length: {}", body.len())))
+    )
 }
 
 /// The head of a response with the headers OpenAI sends.

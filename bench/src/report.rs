@@ -1,6 +1,7 @@
 //! Which numbers of a scenario are reported, and what each must hold to.
 
 use crate::clients::Who;
+use crate::inside::decision::Decision;
 use crate::scenario::{Sample, Scenario};
 use crate::table::{Row, Spread, Target};
 
@@ -73,7 +74,34 @@ pub(crate) fn rows(scenario: Scenario, samples: &Samples) -> Vec<Row> {
         Scenario::Stalled => {
             vec![row("stall, growth", "MiB", |sample| sample.growth as f64 / MIB, Target::AtMost(1.0))]
         }
+        Scenario::Pipeline => vec![
+            row("call, CPU", "µs", cpu, Target::Over(Who::Floor, 2.0)),
+            row("call, allocations", "number", allocations, Target::Over(Who::Floor, 10.0)),
+        ],
+        Scenario::Decision => Vec::new(), // see `decision`
+        Scenario::Queue => vec![
+            row("waiter, growth", "bytes", |sample| each(sample, sample.growth), Target::AtMost(200.0)),
+            row(
+                "waiter, with its future",
+                "bytes",
+                |sample| each(sample, sample.cost.peak_bytes),
+                Target::None,
+            ),
+            row("waiter, CPU", "µs", cpu, Target::None),
+            row("waiters misled", "number", |sample| sample.misled as f64, Target::AtMost(0.0)),
+        ],
     }
+}
+
+/// The line of the table for one decision.
+pub(crate) fn decision(decision: Decision, samples: &Samples) -> Row {
+    let (per, target) = match decision {
+        Decision::Limiter => ("limiter, acquire and settle, CPU", Target::AtMost(150.0)),
+        Decision::Breaker => ("breaker, admit and settle, CPU", Target::AtMost(150.0)),
+        Decision::Contended => ("limiter, 8 threads, CPU", Target::Times(Who::Floor, 5.0)),
+    };
+    let found = samples.each(|sample| cpu(sample) * 1e3);
+    Row { scenario: Scenario::Decision.name(), per, unit: "ns", found, target }
 }
 
 fn cpu(sample: &Sample) -> f64 {
@@ -82,6 +110,10 @@ fn cpu(sample: &Sample) -> f64 {
 
 fn allocations(sample: &Sample) -> f64 {
     sample.cost.allocations as f64 / sample.units as f64
+}
+
+fn each(sample: &Sample, all: usize) -> f64 {
+    all as f64 / sample.units as f64
 }
 
 /// How many chunks came together: 1 when the reader slept before each, more when it found several waiting.

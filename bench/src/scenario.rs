@@ -34,6 +34,12 @@ pub(crate) enum Scenario {
     Large,
     /// A reader who stalls while 100,000 events wait
     Stalled,
+    /// Calls through everything that stands around an attempt, with a network that answers at once
+    Pipeline,
+    /// Leave from the limiter and from the breaker, one call after the other and from 8 threads
+    Decision,
+    /// 100,000 calls that wait in one limiter
+    Queue,
 }
 
 /// What one turn of one client gave.
@@ -45,19 +51,30 @@ pub(crate) struct Sample {
     pub(crate) units: usize,
     /// From the call to the first piece, on average.
     pub(crate) first: Duration,
-    /// Bytes that gathered while the reader stalled.
+    /// Bytes that gathered while the reader stalled, or while calls joined a queue.
     pub(crate) growth: usize,
+    /// Calls that were woken out of their turn, or in vain, or never.
+    pub(crate) misled: usize,
 }
 
 impl Scenario {
     /// All of them, in the order of the table.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Unary, Self::Busy, Self::Batched, Self::Flushed, Self::Large, Self::Stalled];
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Unary,
+        Self::Busy,
+        Self::Batched,
+        Self::Flushed,
+        Self::Large,
+        Self::Stalled,
+        Self::Pipeline,
+        Self::Decision,
+        Self::Queue,
+    ];
 
-    /// What the server answers.
+    /// What the server answers, where it is asked.
     fn route(self) -> Route {
         match self {
-            Self::Unary | Self::Busy => Route::Unary,
+            Self::Unary | Self::Busy | Self::Pipeline | Self::Decision | Self::Queue => Route::Unary,
             Self::Batched => Route::Batched,
             Self::Flushed => Route::Flushed,
             Self::Large => Route::Large,
@@ -70,6 +87,9 @@ impl Scenario {
         match self {
             Self::Busy => "busy",
             Self::Stalled => "stalled",
+            Self::Pipeline => "pipeline",
+            Self::Decision => "decision",
+            Self::Queue => "queue",
             _ => self.route().name(),
         }
     }
@@ -77,9 +97,9 @@ impl Scenario {
     /// How often every client takes its turn in one round. Many short turns: what disturbs the machine disturbs all.
     pub(crate) fn turns(self) -> usize {
         match self {
-            Self::Unary | Self::Busy => 15,
+            Self::Unary | Self::Busy | Self::Pipeline | Self::Decision => 15,
             Self::Batched | Self::Flushed => 5,
-            Self::Large | Self::Stalled => 1,
+            Self::Large | Self::Stalled | Self::Queue => 1,
         }
     }
 
@@ -87,10 +107,20 @@ impl Scenario {
     fn repeats(self) -> usize {
         match self {
             Self::Unary => 100,
+            Self::Pipeline | Self::Decision | Self::Queue => 0,
             Self::Busy => 400,
             Self::Batched => 10,
             Self::Flushed => 2,
             Self::Large | Self::Stalled => 1,
+        }
+    }
+
+    /// Whether there is something for `who` to do.
+    pub(crate) fn takes_part(self, who: Who) -> bool {
+        match self {
+            Self::Pipeline | Self::Decision => who != Who::Plain,
+            Self::Queue => who == Who::Ours,
+            _ => true,
         }
     }
 
@@ -161,7 +191,7 @@ impl Clients {
         }
         let units = if route == Route::Unary { repeats } else { route.events() * repeats };
         let first = seen.first / u32::try_from(repeats)?;
-        Ok(Sample { cost, units, first, growth: seen.growth })
+        Ok(Sample { cost, units, first, growth: seen.growth, misled: 0 })
     }
 }
 

@@ -52,11 +52,11 @@ impl Who {
 }
 
 /// The key every client sends.
-const KEY: &str = "sk-bench-0123456789abcdefghijklmnopqrstuvwxyz";
+pub(crate) const KEY: &str = "sk-bench-0123456789abcdefghijklmnopqrstuvwxyz";
 /// What every client asks.
-const MODEL: &str = "gpt-4o-mini";
-const SYSTEM: &str = "You are a helpful assistant. Answer in plain words and keep it short.";
-const PROMPT: &str = "How does a stream of tokens end?";
+pub(crate) const MODEL: &str = "gpt-4o-mini";
+pub(crate) const SYSTEM: &str = "You are a helpful assistant. Answer in plain words and keep it short.";
+pub(crate) const PROMPT: &str = "How does a stream of tokens end?";
 
 /// The HTTP client under `floor` and `plain`, set up as `remote_core::HttpTransport` sets up its own.
 ///
