@@ -4,14 +4,14 @@ use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 use std::str::FromStr;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crate::InferenceError;
 
-/// Our name for one call, the same over all its attempts: 1 to 128 letters, digits, `-`, `_` and `.`.
+/// Our name for one call, the same over all its attempts: 1 to 128 letters, digits, `-`, `_` and `.`. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RequestId(String);
+pub struct RequestId(Arc<str>);
 
 impl RequestId {
     /// A name that no other call of any process is likely to have.
@@ -19,7 +19,7 @@ impl RequestId {
         static PROCESS: OnceLock<u64> = OnceLock::new();
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let process = PROCESS.get_or_init(|| RandomState::new().build_hasher().finish());
-        Self(format!("req-{process:016x}-{:x}", NEXT.fetch_add(1, Ordering::Relaxed)))
+        Self(format!("req-{process:016x}-{:x}", NEXT.fetch_add(1, Ordering::Relaxed)).into())
     }
 
     /// The name.
@@ -38,7 +38,7 @@ impl FromStr for RequestId {
                 "request id: must be 1 to 128 letters, digits, '-', '_' or '.'",
             ));
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(text.into()))
     }
 }
 

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 use infer_core::{
-    DecodeKind, ErrorBody, ErrorKind, InferenceError, Origin, RequestId, TimeoutPhase, TransportKind,
-    WireFault,
+    DecodeKind, ErrorBody, ErrorKind, InferenceError, Origin, TimeoutPhase, TransportKind, WireFault,
 };
 use tokio::time::Instant;
 use url::Url;
 
 use crate::headers;
+use crate::meter::Subject;
 use crate::provider::{Fault, RemoteProvider};
 use crate::session::SessionSnapshot;
 use crate::sse::FrameError;
@@ -22,8 +22,8 @@ pub(crate) struct Attempt<P> {
     pub(crate) provider: Arc<P>,
     pub(crate) session: Arc<SessionSnapshot>,
     pub(crate) url: Url,
-    pub(crate) model: String,
-    pub(crate) request_id: RequestId,
+    /// What is asked, shared with the call's records.
+    pub(crate) subject: Arc<Subject>,
     pub(crate) upstream_request_id: Option<String>,
     pub(crate) started: Instant,
     /// Which attempt of the call this is, from 1.
@@ -40,8 +40,8 @@ impl<P: RemoteProvider> Attempt<P> {
         at.upstream_request_id.clone_from(&self.upstream_request_id);
         at.provider = Some(Arc::clone(&self.provider.info().name));
         at.endpoint = Some(self.url.origin().ascii_serialization().into());
-        at.model = Some(self.model.clone());
-        at.request_id = Some(self.request_id.clone());
+        at.model = Some(self.subject.model.clone());
+        at.request_id = Some(self.subject.request_id.clone());
         at.attempts = self.number;
         at.elapsed = self.started.elapsed();
         at.chunks = chunks;

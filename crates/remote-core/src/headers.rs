@@ -52,9 +52,15 @@ fn positive_seconds(seconds: f64) -> Option<Duration> {
 
 /// The upstream's name for the request, by which its support finds it.
 pub fn request_id(headers: &HeaderMap) -> Option<&str> {
-    ["x-request-id", "apim-request-id", "request-id", "x-generation-id", "trace-id"]
-        .into_iter()
-        .find_map(|name| text(headers, name))
+    const NAMES: [&str; 5] = ["x-request-id", "apim-request-id", "request-id", "x-generation-id", "trace-id"];
+    // One pass, as for the limits below; of several, the name that stands first in the list counts.
+    let ranked =
+        headers.iter().filter(|(name, _)| name.as_str().ends_with("-id")).filter_map(|(name, value)| {
+            let rank = NAMES.iter().position(|known| *known == name.as_str())?;
+            let text = value.to_str().ok().map(str::trim).filter(|text| !text.is_empty())?;
+            Some((rank, text))
+        });
+    ranked.min_by_key(|(rank, _)| *rank).map(|(_, text)| text)
 }
 
 /// The upstream's limits; `None` when it reports none.

@@ -97,7 +97,7 @@ impl<P: RemoteProvider> Pipeline<P> {
         let permit = limits.acquire(plan.tokens, plan.priority, None).now_or_never()?.ok()?;
         let breaker = self.gates.breakers.admit(plan.call, now).ok()?;
         self.gates.with_budget(|budget| budget.pay(false))?;
-        let attempt = self.begin_attempt(plan, retry.begin()).ok()?;
+        let attempt = self.begin_attempt(plan, run, retry.begin()).ok()?;
         let request = self.request(&attempt, plan.call, plan.body.clone()).ok()?;
         debug!(request_id = %plan.request_id, attempt = attempt.number, "no head yet: sending a second request");
         run.begin_hedge(Admission { breaker, limits, permit, tokens: plan.tokens }, plan.body.len(), now);

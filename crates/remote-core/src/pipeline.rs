@@ -129,7 +129,7 @@ impl<P: RemoteProvider> Pipeline<P> {
             let bytes = body::read_whole(&attempt, response.into_body(), &self.config).await?;
             let decoded = self.provider.codec().decode_full(&bytes);
             let mut whole = decoded.map_err(|fault| attempt.fault(fault, 0, false))?;
-            whole.cost = self.cost(&whole, &attempt.model);
+            whole.cost = self.cost(&whole, &attempt.subject.model);
             let now = Instant::now();
             run.note(|timer| {
                 timer.received(bytes.len());
@@ -189,7 +189,7 @@ impl<P: RemoteProvider> Pipeline<P> {
         let bytes = body::read_whole(&attempt, response.into_body(), &self.config).await?;
         let decoded = self.provider.codec().decode_embed(&bytes);
         let mut vectors = decoded.map_err(|fault| attempt.fault(fault, 0, false))?;
-        let price = self.provider.price(vectors.model.as_deref().unwrap_or(&attempt.model));
+        let price = self.provider.price(vectors.model.as_deref().unwrap_or(&attempt.subject.model));
         vectors.cost = vectors.usage.zip(price).map(|(usage, price)| price.cost(&usage, None));
         let now = Instant::now();
         run.note(|timer| {
@@ -244,7 +244,7 @@ impl<P: RemoteProvider> Pipeline<P> {
         retry: &mut RetryState<'_>,
     ) -> Result<Opened<P>, InferenceError> {
         let admission = self.admit(plan, run).await?;
-        let attempt = self.begin_attempt(plan, retry.begin())?;
+        let attempt = self.begin_attempt(plan, run, retry.begin())?;
         let request =
             self.request(&attempt, plan.call, plan.body.clone()).map_err(|error| attempt.complete(error))?;
 
@@ -253,7 +253,7 @@ impl<P: RemoteProvider> Pipeline<P> {
         run.note(|timer| timer.sent(plan.body.len()));
         let head_due = now + plan.head_limit;
         let due = plan.deadline.map_or(head_due, |(deadline, _)| deadline.min(head_due));
-        debug!(provider = %self.provider.info().name, model = %attempt.model, request_id = %plan.request_id, attempt = attempt.number, "sending");
+        debug!(provider = %self.provider.info().name, model = %attempt.subject.model, request_id = %plan.request_id, attempt = attempt.number, "sending");
         let mut attempt = attempt;
         let response = match timeout_at(due, self.send(plan, run, retry, &mut attempt, request)).await {
             Ok(Ok(response)) => response,
@@ -267,11 +267,12 @@ impl<P: RemoteProvider> Pipeline<P> {
             }
         };
 
+        let headed = Instant::now();
         let status = response.status();
         attempt.name(headers::request_id(response.headers()));
         let rate_limits = headers::rate_limits(response.headers());
         run.note(|timer| {
-            timer.head(Instant::now(), status.as_u16());
+            timer.head(headed, status.as_u16());
             timer.named(attempt.upstream_request_id.clone());
         });
         if let (Some(told), Some(limits)) = (&rate_limits, run.limits()) {
@@ -284,21 +285,25 @@ impl<P: RemoteProvider> Pipeline<P> {
         let mut meta = RunMeta::new(Arc::clone(&self.provider.info().name), plan.request_id.clone());
         meta.upstream_request_id.clone_from(&attempt.upstream_request_id);
         meta.attempts = attempt.number;
-        meta.time_to_head = Some(plan.started.elapsed());
+        meta.time_to_head = Some(headed - plan.started);
         meta.rate_limits = rate_limits.map(Box::new);
         Ok(Opened { attempt, response, meta })
     }
 
     /// What all errors of the next attempt will have in common; takes the credential as it is now.
-    pub(crate) fn begin_attempt(&self, plan: &Plan<'_>, number: u32) -> Result<Attempt<P>, InferenceError> {
+    pub(crate) fn begin_attempt(
+        &self,
+        plan: &Plan<'_>,
+        run: &Run<P>,
+        number: u32,
+    ) -> Result<Attempt<P>, InferenceError> {
         let call = plan.call;
         let url = self.provider.endpoint(call).map_err(|e| self.before_sending(e, call, plan.request_id))?;
         Ok(Attempt {
             provider: Arc::clone(&self.provider),
             session: self.session.load_full(),
             url,
-            model: call.model().to_owned(),
-            request_id: plan.request_id.clone(),
+            subject: Arc::clone(run.subject()),
             upstream_request_id: None,
             started: plan.started,
             deadline: plan.deadline,
@@ -319,7 +324,7 @@ impl<P: RemoteProvider> Pipeline<P> {
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.uri(&attempt.url)?;
         let headers = request.headers_mut();
-        headers.reserve(8);
+        headers.reserve(6);
         headers.insert(CONTENT_TYPE, JSON);
         headers.insert(ACCEPT, if streaming { EVENTS } else { JSON });
         headers.extend(attempt.session.headers().iter().map(|(name, value)| (name.clone(), value.clone())));

@@ -12,7 +12,7 @@ use tracing::Span;
 
 use crate::breakers::{BreakerPermit, Breakers};
 use crate::limit::{LimitTable, Limits, Permit};
-use crate::meter::{AttemptTimer, CallTimer, MetricsSink, Outcome, RunRecord, complete_span};
+use crate::meter::{AttemptTimer, CallTimer, MetricsSink, Outcome, RunRecord, Subject, complete_span};
 use crate::provider::RemoteProvider;
 use crate::retry::Budget;
 
@@ -48,13 +48,14 @@ pub(crate) struct Admission {
 
 /// One call, and the attempt that is under way.
 pub(crate) struct Run<P: RemoteProvider> {
+    subject: Arc<Subject>,
     provider: Arc<P>,
     gates: Arc<Gates>,
     /// `None` once the call is over.
     call: Option<CallTimer>,
     live: Option<Live>,
     /// A second attempt in a race with the first.
-    hedge: Option<Live>,
+    hedge: Option<Box<Live>>,
     span: Span,
     /// The credential of the attempt under way.
     pub(crate) generation: u64,
@@ -73,6 +74,7 @@ struct Live {
 impl<P: RemoteProvider> Run<P> {
     pub(crate) fn new(provider: Arc<P>, gates: Arc<Gates>, call: CallTimer, span: Span) -> Self {
         Self {
+            subject: Arc::clone(call.subject()),
             provider,
             gates,
             call: Some(call),
@@ -83,6 +85,11 @@ impl<P: RemoteProvider> Run<P> {
             last_error: None,
             committed: false,
         }
+    }
+
+    /// Who asks whom for what.
+    pub(crate) fn subject(&self) -> &Arc<Subject> {
+        &self.subject
     }
 
     pub(crate) fn queued(&mut self, wait: Duration) {
@@ -109,13 +116,13 @@ impl<P: RemoteProvider> Run<P> {
         if let Some(call) = &mut self.call {
             let mut timer = call.attempt(now);
             timer.sent(body_bytes);
-            self.hedge = Some(Live { timer, admission });
+            self.hedge = Some(Box::new(Live { timer, admission }));
         }
     }
 
     /// One of two attempts is given up, or has failed with `error`; the other one goes on alone.
     pub(crate) fn end_race(&mut self, first_goes_on: bool, error: Option<&InferenceError>, now: Instant) {
-        let Some(hedge) = self.hedge.take() else { return };
+        let Some(hedge) = self.hedge.take().map(|hedge| *hedge) else { return };
         let goes_on = if first_goes_on { self.live.replace(hedge) } else { Some(hedge) };
         let outcome = error.map_or(Outcome::Cancelled, |error| Outcome::Retried(error.kind()));
         if error.is_none() {

@@ -184,7 +184,7 @@ impl<P: RemoteProvider> MeteredStream<P> {
                 self.served.learn(served);
             }
             if let Some(usage) = &chunk.usage {
-                let model = self.served.model.as_deref().unwrap_or(&self.attempt.model);
+                let model = self.served.model.as_deref().unwrap_or(&self.attempt.subject.model);
                 let price = self.attempt.provider.price(model);
                 let tier = self.served.service_tier.as_deref();
                 chunk.cost = price.map(|price| Box::new(price.cost(usage, tier)));

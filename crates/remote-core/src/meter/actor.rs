@@ -82,7 +82,7 @@ impl MetricsSink for MetricsActor {
         self.revision.send_if_modified(|told| {
             let newer = revision > *told;
             *told = revision.max(*told);
-            newer
+            newer && self.revision.receiver_count() > 0
         });
     }
 }
