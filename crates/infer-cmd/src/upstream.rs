@@ -1,9 +1,13 @@
 //! Whom to ask: OpenAI, a compatible server, or the built-in simulator.
 
 use std::env::{self, VarError};
+use std::io::{self, IsTerminal as _};
+use std::sync::Arc;
 use std::time::Duration;
 
 use infer_core::InferenceError;
+use remote_core::ProviderConfig as _;
+use remote_core::meter::{EventSink, Fanout, MetricsSink, Outcome, RunRecord};
 use remote_core::session::{RemoteSessionActor, SecretRef};
 use runtime_openai::{OpenAiConfig, OpenAiRunner, PriceSource};
 use upstream_sim::Sim;
@@ -80,7 +84,24 @@ impl Upstream {
 
 async fn connect(config: OpenAiConfig) -> Result<OpenAiRunner, InferenceError> {
     let session = RemoteSessionActor::bootstrap(config.api_key.clone()).await?;
-    OpenAiRunner::new(config, session)
+    let remote = config.remote();
+    let provider = config.into_provider(OpenAiConfig::KIND)?;
+    let sinks: Vec<Arc<dyn MetricsSink>> = vec![Arc::new(EventSink), Arc::new(Patience)];
+    OpenAiRunner::builder(provider, session).with_config(remote).with_sink(Arc::new(Fanout(sinks))).build()
+}
+
+/// Tells a person at a terminal that a call is tried again, which can take a minute.
+#[derive(Debug)]
+struct Patience;
+
+impl MetricsSink for Patience {
+    fn record(&self, record: &RunRecord) {
+        if let Outcome::Retried(kind) = record.outcome
+            && io::stderr().is_terminal()
+        {
+            terminal::note(&format!("{}: trying again", kind.name().replace('_', " ")));
+        }
+    }
 }
 
 /// An environment variable; one that is empty counts as not set.
