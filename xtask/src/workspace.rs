@@ -16,8 +16,10 @@ pub(crate) struct Workspace {
 impl Workspace {
     /// Reads the workspace's manifests through cargo; resolves no dependency.
     pub(crate) fn load() -> Result<Self> {
-        let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let root = xtask.parent().context("the xtask package has no folder above it")?.to_owned();
+        // Where cargo runs it now; what was true when it was built may have moved since, or share a target folder.
+        let built = || env!("CARGO_MANIFEST_DIR").to_owned();
+        let xtask = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| built());
+        let root = Path::new(&xtask).parent().context("the xtask package has no folder above it")?.to_owned();
         let metadata = MetadataCommand::new()
             .manifest_path(root.join("Cargo.toml"))
             .no_deps()
