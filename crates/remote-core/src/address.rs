@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use infer_core::InferenceError;
 use url::Url;
 
@@ -61,13 +61,25 @@ pub fn extra_headers(given: &BTreeMap<String, Secret>, faults: &mut Vec<String>)
 }
 
 /// `base` with `path` and further query parameters.
-pub fn route(base: &Url, path: &str, query: &BTreeMap<String, Secret>) -> Url {
+///
+/// # Errors
+/// [`InferenceError::Config`] when HTTP cannot carry it, such as one longer than 64 KiB.
+pub fn route(base: &Url, path: &str, query: &BTreeMap<String, Secret>) -> Result<Uri, InferenceError> {
     let mut url = base.clone();
     url.set_path(&format!("{}{path}", base.path().trim_end_matches('/')));
     for (name, value) in query {
         url.query_pairs_mut().append_pair(name, value.expose());
     }
-    url
+    url.as_str().parse().map_err(|_| {
+        let origin = url.origin().ascii_serialization();
+        InferenceError::config(format!("endpoint: {origin} with its path is no URL that HTTP can carry"))
+    })
+}
+
+/// Scheme, host and port, without anything that could be a key.
+pub fn origin(uri: &Uri) -> String {
+    let port = uri.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{}://{}{port}", uri.scheme_str().unwrap_or("http"), uri.host().unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -120,6 +132,16 @@ mod tests {
     fn query_parameters_are_encoded() {
         let base = base_url("https://host/a", "/v1").unwrap();
         let query = [("k&".to_owned(), Secret::from("a b#"))].into();
-        assert_eq!(route(&base, "/chat", &query).as_str(), "https://host/a/chat?k%26=a+b%23");
+        let uri = route(&base, "/chat", &query).unwrap();
+        assert_eq!(uri, "https://host/a/chat?k%26=a+b%23");
+        assert_eq!(origin(&uri), "https://host");
+    }
+
+    #[test]
+    fn an_address_that_http_cannot_carry_is_refused_without_its_query() {
+        let base = base_url("https://host/a", "/v1").unwrap();
+        let query = [("key".to_owned(), Secret::from("sk-".repeat(30_000)))].into();
+        let error = route(&base, "/chat", &query).unwrap_err().to_string();
+        assert!(error.contains("https://host ") && !error.contains("sk-"), "{error}");
     }
 }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, Uri};
 use infer_core::{
     DecodeKind, ErrorBody, ErrorKind, InferenceError, Origin, TimeoutPhase, TransportKind, WireFault,
 };
 use tokio::time::Instant;
-use url::Url;
 
+use crate::address;
 use crate::headers;
 use crate::meter::Subject;
 use crate::provider::{Fault, RemoteProvider};
@@ -21,7 +21,7 @@ use crate::transport::{TransportError, TransportFault};
 pub(crate) struct Attempt<P> {
     pub(crate) provider: Arc<P>,
     pub(crate) session: Arc<SessionSnapshot>,
-    pub(crate) url: Url,
+    pub(crate) uri: Uri,
     /// What is asked, shared with the call's records.
     pub(crate) subject: Arc<Subject>,
     pub(crate) upstream_request_id: Option<String>,
@@ -39,7 +39,7 @@ impl<P: RemoteProvider> Attempt<P> {
         fill(&mut at);
         at.upstream_request_id.clone_from(&self.upstream_request_id);
         at.provider = Some(Arc::clone(&self.provider.info().name));
-        at.endpoint = Some(self.url.origin().ascii_serialization().into());
+        at.endpoint = Some(address::origin(&self.uri).into());
         at.model = Some(self.subject.model.clone());
         at.request_id = Some(self.subject.request_id.clone());
         at.attempts = self.number;

@@ -16,19 +16,18 @@
 //!
 //! This is the shell that owns the clock. Everything that decides is a pure machine elsewhere.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use infer_core::{
-    Codec, Completion, CostEstimate, EmbedBatch, Embeddings, ExecuteBatch, InferenceError, Priority,
-    ReasoningEffort, RequestId, RunHandle, RunMeta, TimeoutPhase,
+    Codec, Completion, CostEstimate, EmbedBatch, Embeddings, ExecuteBatch, FinishReason, InferenceError,
+    Priority, ReasoningEffort, RequestId, RunHandle, RunMeta, Served, TimeoutPhase, Usage, WireFault,
 };
 use tokio::time::{Instant, timeout_at};
 use tracing::{Instrument as _, debug};
-use url::Url;
 
 use crate::body;
 use crate::config::RemoteConfig;
@@ -50,8 +49,6 @@ pub(crate) struct Pipeline<P> {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) config: RemoteConfig,
     pub(crate) gates: Arc<Gates>,
-    /// The last address asked for, as HTTP writes it.
-    pub(crate) address: Mutex<Option<(Url, Uri)>>,
 }
 
 /// What does not change over the attempts of one call.
@@ -83,19 +80,14 @@ impl<P: RemoteProvider> Pipeline<P> {
         let body = body.map_err(|error| self.before_sending(error, call, &batch.request_id))?;
         let timeouts = &self.config.timeouts;
         let head_limit = if batch.is_streaming() { timeouts.head_streamed } else { timeouts.head_unary };
-        let prompt = body.len() as u64;
         let output = u64::from(batch.max_output_tokens.unwrap_or(0)) * u64::from(batch.choices());
-        let plan = Plan {
-            tokens: prompt.div_ceil(4).saturating_add(output),
-            priority: batch.priority,
-            ..self.plan(call, &batch.request_id, body, head_limit, batch.deadline)
-        };
-        let (mut run, span) = self.begin(&plan, prompt);
+        let plan = self.plan(call, &batch.request_id, body, head_limit, batch.deadline);
+        let plan = Plan { tokens: plan.tokens.saturating_add(output), priority: batch.priority, ..plan };
+        let (mut run, span) = self.begin(&plan);
         let work = async {
-            let mut retry =
-                RetryState::new(&self.config.retry, plan.started, plan.deadline.map(|(due, _)| due));
+            let mut retry = self.retries(&plan);
             loop {
-                match self.try_generate(&plan, &batch, &mut run, &mut retry).await {
+                match self.answer(&plan, &batch, &mut run, &mut retry).await {
                     Ok(answer) => break Ok::<_, InferenceError>(answer),
                     Err(error) => self.after(&plan, &mut run, &mut retry, error).await?,
                 }
@@ -116,7 +108,8 @@ impl<P: RemoteProvider> Pipeline<P> {
         }
     }
 
-    async fn try_generate(
+    /// One attempt at an answer.
+    async fn answer(
         &self,
         plan: &Plan<'_>,
         batch: &ExecuteBatch,
@@ -126,18 +119,11 @@ impl<P: RemoteProvider> Pipeline<P> {
         let streaming = batch.is_streaming();
         let Opened { attempt, response, mut meta } = self.attempt(plan, run, retry).await?;
         if !is_event_stream(&response, streaming) {
-            let bytes = body::read_whole(&attempt, response.into_body(), &self.config).await?;
-            let decoded = self.provider.codec().decode_full(&bytes);
-            let mut whole = decoded.map_err(|fault| attempt.fault(fault, 0, false))?;
-            whole.cost = self.cost(&whole, &attempt.subject.model);
-            let now = Instant::now();
-            run.note(|timer| {
-                timer.received(bytes.len());
-                timer.whole(now, whole.usage, whole.served.clone(), whole.finish().cloned());
-            });
-            run.complete(now);
-            self.gates.with_budget(|budget| budget.deposit(retry.paid()));
-            meta.time_to_first_chunk = Some(now - plan.started);
+            let mut whole = self.read(&attempt, response, run, P::Codec::decode_full).await?;
+            let finish = whole.finish().cloned();
+            let settled = self.completed(run, retry, whole.usage, std::mem::take(&mut whole.served), finish);
+            (whole.served, whole.cost) = (settled.served, settled.cost);
+            meta.time_to_first_chunk = Some(settled.now - plan.started);
             return Ok(Answer::Whole(meta, whole));
         }
         let timeouts = &self.config.timeouts;
@@ -159,19 +145,34 @@ impl<P: RemoteProvider> Pipeline<P> {
         let call = Call::Embed(&batch);
         let body = self.provider.codec().encode_embed(&batch);
         let body = body.map_err(|error| self.before_sending(error, call, &batch.request_id))?;
-        let prompt = body.len() as u64;
-        let head_limit = self.config.timeouts.head_unary;
-        let plan = Plan {
-            tokens: prompt.div_ceil(4),
-            ..self.plan(call, &batch.request_id, body, head_limit, batch.deadline)
+        let plan = self.plan(call, &batch.request_id, body, self.config.timeouts.head_unary, batch.deadline);
+        let said = |vectors: &Embeddings| {
+            let mut served = Served::default();
+            served.model.clone_from(&vectors.model);
+            (vectors.usage, served)
         };
-        let (mut run, span) = self.begin(&plan, prompt);
+        let (mut vectors, cost) = self.in_one_piece(plan, P::Codec::decode_embed, said).await?;
+        vectors.cost = cost;
+        Ok(vectors)
+    }
+
+    /// Runs a call whose answer comes in one piece, and says what it cost. `said` finds what the record wants to know.
+    async fn in_one_piece<T>(
+        &self,
+        plan: Plan<'_>,
+        decode: impl Fn(&P::Codec, &Bytes) -> Result<T, WireFault>,
+        said: impl Fn(&T) -> (Option<Usage>, Served),
+    ) -> Result<(T, Option<CostEstimate>), InferenceError> {
+        let (mut run, span) = self.begin(&plan);
         let work = async {
-            let mut retry =
-                RetryState::new(&self.config.retry, plan.started, plan.deadline.map(|(due, _)| due));
+            let mut retry = self.retries(&plan);
             loop {
-                match self.try_embed(&plan, &mut run, &mut retry).await {
-                    Ok(vectors) => break Ok(vectors),
+                match self.piece(&plan, &mut run, &mut retry, &decode).await {
+                    Ok(answer) => {
+                        let (usage, served) = said(&answer);
+                        let settled = self.completed(&mut run, &retry, usage, served, None);
+                        break Ok((answer, settled.cost));
+                    }
                     Err(error) => self.after(&plan, &mut run, &mut retry, error).await?,
                 }
             }
@@ -179,28 +180,49 @@ impl<P: RemoteProvider> Pipeline<P> {
         work.instrument(span).await
     }
 
-    async fn try_embed(
+    /// One attempt at an answer that comes in one piece.
+    async fn piece<T>(
         &self,
         plan: &Plan<'_>,
         run: &mut Run<P>,
         retry: &mut RetryState<'_>,
-    ) -> Result<Embeddings, InferenceError> {
+        decode: impl Fn(&P::Codec, &Bytes) -> Result<T, WireFault>,
+    ) -> Result<T, InferenceError> {
         let Opened { attempt, response, .. } = self.attempt(plan, run, retry).await?;
-        let bytes = body::read_whole(&attempt, response.into_body(), &self.config).await?;
-        let decoded = self.provider.codec().decode_embed(&bytes);
-        let mut vectors = decoded.map_err(|fault| attempt.fault(fault, 0, false))?;
-        let price = self.provider.price(vectors.model.as_deref().unwrap_or(&attempt.subject.model));
-        vectors.cost = vectors.usage.zip(price).map(|(usage, price)| price.cost(&usage, None));
+        self.read(&attempt, response, run, decode).await
+    }
+
+    fn retries(&self, plan: &Plan<'_>) -> RetryState<'_> {
+        RetryState::new(&self.config.retry, plan.started, plan.deadline.map(|(due, _)| due))
+    }
+
+    /// Reads an answer that comes in one piece.
+    async fn read<T>(
+        &self,
+        attempt: &Attempt<P>,
+        response: Response<TransportBody>,
+        run: &mut Run<P>,
+        decode: impl Fn(&P::Codec, &Bytes) -> Result<T, WireFault>,
+    ) -> Result<T, InferenceError> {
+        let bytes = body::read_whole(attempt, response.into_body(), &self.config).await?;
+        run.note(|timer| timer.received(bytes.len()));
+        decode(self.provider.codec(), &bytes).map_err(|fault| attempt.fault(fault, 0, false))
+    }
+
+    /// Settles a call that was answered in one piece.
+    fn completed(
+        &self,
+        run: &mut Run<P>,
+        retry: &RetryState<'_>,
+        usage: Option<Usage>,
+        served: Served,
+        finish: Option<FinishReason>,
+    ) -> Settled {
         let now = Instant::now();
-        run.note(|timer| {
-            timer.received(bytes.len());
-            let mut served = infer_core::Served::default();
-            served.model.clone_from(&vectors.model);
-            timer.whole(now, vectors.usage, served, None);
-        });
-        run.complete(now);
+        run.note(|timer| timer.whole(now, usage, served, finish));
         self.gates.with_budget(|budget| budget.deposit(retry.paid()));
-        Ok(vectors)
+        let (served, cost) = run.complete(now);
+        Settled { served, cost, now }
     }
 
     fn plan<'a>(
@@ -214,14 +236,15 @@ impl<P: RemoteProvider> Pipeline<P> {
         let started = Instant::now();
         let limit = deadline.into_iter().chain(self.config.timeouts.total).min();
         let deadline = limit.and_then(|limit| Some((started.checked_add(limit)?, limit)));
-        Plan { call, request_id, body, tokens: 0, priority: Priority::Normal, head_limit, started, deadline }
+        let tokens = (body.len() as u64).div_ceil(4);
+        Plan { call, request_id, body, tokens, priority: Priority::Normal, head_limit, started, deadline }
     }
 
     #[expect(
         clippy::disallowed_methods,
         reason = "this shell owns the clock; a record says when a call began"
     )]
-    fn begin(&self, plan: &Plan<'_>, prompt_bytes: u64) -> (Box<Run<P>>, tracing::Span) {
+    fn begin(&self, plan: &Plan<'_>) -> (Box<Run<P>>, tracing::Span) {
         let info = self.provider.info();
         let mut subject = Subject::new(
             info.provider,
@@ -230,7 +253,7 @@ impl<P: RemoteProvider> Pipeline<P> {
             plan.call.model(),
             plan.request_id.clone(),
         );
-        subject.prompt_bytes = prompt_bytes;
+        subject.prompt_bytes = plan.body.len() as u64;
         let span = call_span(&subject);
         let timer = CallTimer::begin(subject, std::time::SystemTime::now(), plan.started);
         (Box::new(Run::new(Arc::clone(&self.provider), Arc::clone(&self.gates), timer, span.clone())), span)
@@ -298,11 +321,11 @@ impl<P: RemoteProvider> Pipeline<P> {
         number: u32,
     ) -> Result<Attempt<P>, InferenceError> {
         let call = plan.call;
-        let url = self.provider.endpoint(call).map_err(|e| self.before_sending(e, call, plan.request_id))?;
+        let uri = self.provider.endpoint(call).map_err(|e| self.before_sending(e, call, plan.request_id))?;
         Ok(Attempt {
             provider: Arc::clone(&self.provider),
             session: self.session.load_full(),
-            url,
+            uri,
             subject: Arc::clone(run.subject()),
             upstream_request_id: None,
             started: plan.started,
@@ -322,7 +345,7 @@ impl<P: RemoteProvider> Pipeline<P> {
         let streaming = matches!(call, Call::Generate(batch) if batch.is_streaming());
         let mut request = Request::new(body);
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.uri(&attempt.url)?;
+        request.uri_mut().clone_from(&attempt.uri);
         let headers = request.headers_mut();
         headers.reserve(6);
         headers.insert(CONTENT_TYPE, JSON);
@@ -330,19 +353,6 @@ impl<P: RemoteProvider> Pipeline<P> {
         headers.extend(attempt.session.headers().iter().map(|(name, value)| (name.clone(), value.clone())));
         self.provider.authorize(&attempt.session, &mut request)?;
         Ok(request)
-    }
-
-    fn uri(&self, url: &Url) -> Result<Uri, InferenceError> {
-        let mut last = self.address.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, uri)) = last.as_ref().filter(|(known, _)| known == url) {
-            return Ok(uri.clone());
-        }
-        let uri: Uri = url.as_str().parse().map_err(|_| {
-            let origin = url.origin().ascii_serialization();
-            InferenceError::config(format!("endpoint: {origin} with its path is no URL that HTTP can carry"))
-        })?;
-        *last = Some((url.clone(), uri.clone()));
-        Ok(uri)
     }
 
     /// Reads what an unsuccessful response says.
@@ -359,12 +369,6 @@ impl<P: RemoteProvider> Pipeline<P> {
         let bytes = body::read_error(attempt, body, &self.config).await;
         let said = self.provider.codec().error_body(&bytes);
         attempt.reported(head.status, &head.headers, said, hint, 0)
-    }
-
-    fn cost(&self, whole: &Completion, asked: &str) -> Option<CostEstimate> {
-        let model = whole.served.model.as_deref().unwrap_or(asked);
-        let price = self.provider.price(model)?;
-        Some(price.cost(whole.usage.as_ref()?, whole.served.service_tier.as_deref()))
     }
 
     /// Says whose call failed before anything was sent.
@@ -387,6 +391,13 @@ impl<P: RemoteProvider> Pipeline<P> {
 enum Answer<P: RemoteProvider> {
     Whole(RunMeta, Completion),
     Stream(RunMeta, Box<MeteredStream<P>>),
+}
+
+/// What is known once a call was answered in one piece.
+struct Settled {
+    served: Served,
+    cost: Option<CostEstimate>,
+    now: Instant,
 }
 
 /// Whether the body is a stream of events. What says nothing about itself is taken for what was asked.

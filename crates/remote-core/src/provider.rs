@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, Request, StatusCode, Uri};
 use infer_core::{
     Codec, EmbedBatch, ErrorBody, ErrorKind, ExecuteBatch, InferenceError, ModelRunner, Price, RunnerFactory,
     RunnerInfo,
 };
 use serde::de::DeserializeOwned;
-use url::Url;
 
 use crate::config::RemoteConfig;
 use crate::runner::RemoteRunner;
@@ -83,11 +82,11 @@ pub trait RemoteProvider: Send + Sync + fmt::Debug + 'static {
     /// The wire format.
     fn codec(&self) -> &Self::Codec;
 
-    /// Where `call` goes.
+    /// Where `call` goes. Asked for every attempt, and cloning a [`Uri`] is cheap: make it once.
     ///
     /// # Errors
     /// [`InferenceError::InvalidRequest`] when it cannot go anywhere, such as for a route the upstream has not.
-    fn endpoint(&self, call: Call<'_>) -> Result<Url, InferenceError>;
+    fn endpoint(&self, call: Call<'_>) -> Result<Uri, InferenceError>;
 
     /// Writes the credential into `request`, which is complete otherwise, so a signature over it is possible.
     ///

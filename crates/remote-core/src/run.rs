@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use infer_core::{ErrorClass, InferenceError, Price, Usage};
+use infer_core::{CostEstimate, ErrorClass, InferenceError, Price, Served, Usage};
 use tokio::time::Instant;
 use tracing::Span;
 
@@ -139,6 +139,13 @@ impl<P: RemoteProvider> Run<P> {
         }
     }
 
+    /// What the attempt under way would cost with `usage`.
+    pub(crate) fn cost(&self, usage: &Usage) -> Option<CostEstimate> {
+        let timer = &self.live.as_ref()?.timer;
+        let price = self.provider.price(timer.served_model())?;
+        Some(price.cost(usage, timer.served().service_tier.as_deref()))
+    }
+
     /// The limits the attempt under way counts against.
     pub(crate) fn limits(&self) -> Option<&Limits> {
         self.live.as_ref().map(|live| &live.admission.limits)
@@ -155,9 +162,9 @@ impl<P: RemoteProvider> Run<P> {
         self.last_error = Some(error);
     }
 
-    /// The call is over, with a whole answer.
-    pub(crate) fn complete(&mut self, now: Instant) {
-        self.end(Outcome::Completed, None, now);
+    /// The call is over, with a whole answer; returns who gave it and what that answer cost.
+    pub(crate) fn complete(&mut self, now: Instant) -> (Served, Option<CostEstimate>) {
+        self.end(Outcome::Completed, None, now)
     }
 
     /// The call is over, with an error. `stop` says why it was not tried again.
@@ -168,18 +175,29 @@ impl<P: RemoteProvider> Run<P> {
         self.end(Outcome::Failed(error.kind()), Some(error), now);
     }
 
-    fn end(&mut self, outcome: Outcome, error: Option<&InferenceError>, now: Instant) {
+    fn end(
+        &mut self,
+        outcome: Outcome,
+        error: Option<&InferenceError>,
+        now: Instant,
+    ) -> (Served, Option<CostEstimate>) {
         self.end_race(true, None, now);
-        self.end_attempt(outcome, error, now);
-        if let Some(call) = self.call.take() {
-            let record = call.finish(now, outcome);
-            complete_span(&self.span, &record);
-            self.gates.sink.record(&record);
-        }
+        let cost = self.end_attempt(outcome, error, now);
+        let Some(call) = self.call.take() else { return (Served::default(), cost) };
+        let record = call.finish(now, outcome);
+        complete_span(&self.span, &record);
+        self.gates.sink.record(&record);
+        (record.served, cost)
     }
 
-    fn end_attempt(&mut self, outcome: Outcome, error: Option<&InferenceError>, now: Instant) {
-        let (Some(call), Some(live)) = (&mut self.call, self.live.take()) else { return };
+    /// Returns what the attempt cost.
+    fn end_attempt(
+        &mut self,
+        outcome: Outcome,
+        error: Option<&InferenceError>,
+        now: Instant,
+    ) -> Option<CostEstimate> {
+        let (Some(call), Some(live)) = (&mut self.call, self.live.take()) else { return None };
         let Live { timer, admission: Admission { breaker, limits, permit, tokens } } = live;
         match (error, outcome) {
             (Some(error), _) => breaker.fail(error, now),
@@ -198,6 +216,7 @@ impl<P: RemoteProvider> Run<P> {
             None => drop(permit),
         }
         self.gates.sink.record(record);
+        record.cost.known().copied()
     }
 }
 

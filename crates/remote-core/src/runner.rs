@@ -1,15 +1,16 @@
 //! A provider as a runner.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use http::Uri;
 use infer_core::{
     Content, CostEstimate, EmbedBatch, Embeddings, ExecuteBatch, InferenceError, Messages, ModelRunner,
     RunHandle, RunnerInfo, Usage,
 };
 use tokio::time::Instant;
-use url::Url;
 
 use crate::breaker::{Breaker, BreakerState};
 use crate::breakers::Breakers;
@@ -170,7 +171,7 @@ impl<P: RemoteProvider> RemoteRunnerBuilder<P> {
             None => {
                 let probe = ExecuteBatch::new("", Messages::Typed(Vec::new()));
                 let direct =
-                    self.provider.endpoint(Call::Generate(&probe)).is_ok_and(|url| is_loopback(&url));
+                    self.provider.endpoint(Call::Generate(&probe)).is_ok_and(|uri| is_loopback(&uri));
                 Arc::new(HttpTransport::new(&self.config.timeouts, direct)?)
             }
         };
@@ -189,20 +190,16 @@ impl<P: RemoteProvider> RemoteRunnerBuilder<P> {
             transport,
             config: self.config,
             gates: Arc::new(gates),
-            address: Mutex::new(None),
         };
         Ok(RemoteRunner { pipeline: Arc::new(pipeline) })
     }
 }
 
-/// Whether a URL points at this machine, where no proxy belongs in between.
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        Some(url::Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
-        None => false,
-    }
+/// Whether an address is on this machine, where no proxy belongs in between.
+fn is_loopback(uri: &Uri) -> bool {
+    let host = uri.host().unwrap_or_default();
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 #[async_trait]

@@ -10,9 +10,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use futures_core::Stream;
-use infer_core::{
-    Codec, DecodeKind, EventDecoder as _, InferenceError, Served, Step, TimeoutPhase, TokenChunk,
-};
+use infer_core::{Codec, DecodeKind, EventDecoder as _, InferenceError, Step, TimeoutPhase, TokenChunk};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::config::{SizeLimits, TimeoutConfig};
@@ -37,7 +35,6 @@ pub(crate) struct MeteredStream<P: RemoteProvider> {
     end: Option<End>,
     limits: SizeLimits,
     clock: Clock,
-    served: Served,
     /// Bytes of events held back before the first content.
     held_bytes: usize,
     has_content: bool,
@@ -93,7 +90,6 @@ impl<P: RemoteProvider> MeteredStream<P> {
             end: None,
             limits: limits.clone(),
             clock,
-            served: Served::default(),
             held_bytes: 0,
             has_content: false,
             committed: false,
@@ -127,7 +123,7 @@ impl<P: RemoteProvider> MeteredStream<P> {
         let Some(run) = self.run.as_mut().filter(|_| self.end.is_some()) else { return };
         match &self.end {
             Some(End::Fault(error)) => run.fail(error, None, Instant::now()),
-            _ => run.complete(Instant::now()),
+            _ => drop(run.complete(Instant::now())),
         }
         self.run = None;
     }
@@ -180,16 +176,10 @@ impl<P: RemoteProvider> MeteredStream<P> {
         let now = self.clock.bytes_at;
         let step = self.decoder.event(name, data, &mut self.decoded);
         for mut chunk in self.decoded.drain(..) {
-            if let Some(served) = &chunk.served {
-                self.served.learn(served);
-            }
-            if let Some(usage) = &chunk.usage {
-                let model = self.served.model.as_deref().unwrap_or(&self.attempt.subject.model);
-                let price = self.attempt.provider.price(model);
-                let tier = self.served.service_tier.as_deref();
-                chunk.cost = price.map(|price| Box::new(price.cost(usage, tier)));
-            }
             run.note(|timer| timer.chunk(now, &chunk));
+            if let Some(usage) = &chunk.usage {
+                chunk.cost = run.cost(usage).map(Box::new);
+            }
             self.has_content |= chunk.is_content();
             self.ready.push_back(chunk);
         }

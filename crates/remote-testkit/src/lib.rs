@@ -27,7 +27,7 @@
 //! #     type Codec = Wire;
 //! #     fn info(&self) -> &RunnerInfo { unreachable!() }
 //! #     fn codec(&self) -> &Wire { unreachable!() }
-//! #     fn endpoint(&self, _: Call<'_>) -> Result<url::Url, InferenceError> { unreachable!() }
+//! #     fn endpoint(&self, _: Call<'_>) -> Result<http::Uri, InferenceError> { unreachable!() }
 //! #     fn authorize(&self, _: &SessionSnapshot, _: &mut http::Request<Bytes>) -> Result<(), InferenceError> { unreachable!() }
 //! #     fn price(&self, _: &str) -> Option<&Price> { unreachable!() }
 //! # }

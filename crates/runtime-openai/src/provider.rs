@@ -4,12 +4,11 @@ use std::fmt;
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, Request};
+use http::{HeaderMap, Request, Uri};
 use infer_core::{ErrorKind, InferenceError, Price, PriceTable, RunnerInfo};
-use remote_core::address::{base_url, extra_headers, route};
+use remote_core::address::{base_url, extra_headers, origin, route};
 use remote_core::session::SessionSnapshot;
 use remote_core::{Call, Fault, RemoteProvider};
-use url::Url;
 use wire_chat::{ChatCodec, ChatDialect};
 
 use crate::config::{OPENAI, OpenAiConfig, PriceSource};
@@ -19,8 +18,8 @@ use crate::pricing::OpenAiPricing;
 pub struct OpenAi {
     info: RunnerInfo,
     codec: ChatCodec,
-    chat: Url,
-    embeddings: Url,
+    chat: Uri,
+    embeddings: Uri,
     headers: HeaderMap,
     own_prices: PriceTable,
     list_prices: Option<&'static PriceTable>,
@@ -29,7 +28,7 @@ pub struct OpenAi {
 /// Shows the name and the host; header and query values are secrets.
 impl fmt::Debug for OpenAi {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let host = self.chat.origin().ascii_serialization();
+        let host = origin(&self.chat);
         f.debug_struct("OpenAi").field("name", &self.info.name).field("host", &host).finish_non_exhaustive()
     }
 }
@@ -60,8 +59,8 @@ impl OpenAi {
         let info = RunnerInfo::new("openai", config.name.as_deref().unwrap_or(name));
         Ok(Self {
             info,
-            chat: route(&base, "/chat/completions", &config.query),
-            embeddings: route(&base, "/embeddings", &config.query),
+            chat: route(&base, "/chat/completions", &config.query)?,
+            embeddings: route(&base, "/embeddings", &config.query)?,
             headers,
             own_prices,
             list_prices: listed.then(OpenAiPricing::published),
@@ -81,7 +80,7 @@ impl RemoteProvider for OpenAi {
         &self.codec
     }
 
-    fn endpoint(&self, call: Call<'_>) -> Result<Url, InferenceError> {
+    fn endpoint(&self, call: Call<'_>) -> Result<Uri, InferenceError> {
         match call {
             Call::Generate(_) => Ok(self.chat.clone()),
             Call::Embed(_) => Ok(self.embeddings.clone()),

@@ -4,14 +4,13 @@
 //! `!error CODE` (an error inside a success), `!bad` (cannot be read) or `!done`.
 
 use bytes::Bytes;
-use http::Request;
+use http::{Request, Uri};
 use infer_core::{
     Choice, Codec, Completion, DecodeKind, ErrorBody, ErrorKind, EventDecoder, ExecuteBatch, FinishKind,
     InferenceError, Price, Rates, RunnerInfo, Step, TokenChunk, Usage, WireFault,
 };
 use remote_core::session::SessionSnapshot;
 use remote_core::{Call, Fault, RemoteProvider};
-use url::Url;
 
 #[derive(Debug)]
 pub(crate) struct Toy {
@@ -130,8 +129,8 @@ impl RemoteProvider for Toy {
         &self.codec
     }
 
-    fn endpoint(&self, _: Call<'_>) -> Result<Url, InferenceError> {
-        Ok(Url::parse("http://toy.test:8080/v1/chat?api-key=sk-in-query").unwrap())
+    fn endpoint(&self, _: Call<'_>) -> Result<Uri, InferenceError> {
+        Ok(Uri::from_static("http://toy.test:8080/v1/chat?api-key=sk-in-query"))
     }
 
     fn authorize(
