@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::{CostEstimate, ToolCallDelta, Usage};
+use crate::{CostEstimate, RawJson, ToolCallDelta, Usage};
 
 /// One piece of an answer.
 ///
@@ -19,6 +19,8 @@ pub struct TokenChunk {
     pub text: String,
     /// More reasoning, where the upstream shows it.
     pub reasoning: String,
+    /// Whole blocks of reasoning that the upstream wants back unread in the next turn, such as signed ones.
+    pub reasoning_blocks: Vec<RawJson>,
     /// More of a refusal.
     pub refusal: String,
     /// More of tool calls.

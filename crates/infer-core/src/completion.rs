@@ -3,7 +3,8 @@
 use bytes::Bytes;
 
 use crate::{
-    Audio, CostEstimate, FinishReason, Logprobs, Served, TokenChunk, ToolCall, ToolCallDelta, Usage,
+    Audio, Content, CostEstimate, FinishReason, Logprobs, Message, RawJson, Role, Served, TokenChunk,
+    ToolCall, ToolCallDelta, Usage,
 };
 
 /// A whole answer; every choice is kept apart.
@@ -32,6 +33,8 @@ pub struct Choice {
     pub text: String,
     /// The reasoning, where the upstream shows it.
     pub reasoning: String,
+    /// Blocks of reasoning that the upstream wants back unread in the next turn, such as signed ones.
+    pub reasoning_blocks: Vec<RawJson>,
     /// The refusal.
     pub refusal: String,
     /// Calls the model wants made.
@@ -48,6 +51,19 @@ impl Choice {
     /// An empty answer.
     pub fn new(index: u32) -> Self {
         Self { index, ..Self::default() }
+    }
+
+    /// The answer as a message of the conversation, for the next turn. What only this turn knows (probabilities, why
+    /// it ended) stays behind.
+    pub fn to_message(&self) -> Message {
+        let filled = |text: &String| (!text.is_empty()).then(|| text.clone());
+        let mut message =
+            Message::new(Role::Assistant, filled(&self.text).map_or(Content::Empty, Content::Text));
+        message.tool_calls.clone_from(&self.tool_calls);
+        message.refusal = filled(&self.refusal);
+        message.reasoning = filled(&self.reasoning);
+        message.reasoning_blocks.clone_from(&self.reasoning_blocks);
+        message
     }
 }
 
@@ -73,7 +89,7 @@ impl Completion {
             self.usage = chunk.usage;
             self.cost = chunk.cost.as_deref().copied();
         }
-        if chunk.is_content() || chunk.logprobs.is_some() {
+        if chunk.is_content() || chunk.logprobs.is_some() || !chunk.reasoning_blocks.is_empty() {
             self.choice(chunk.index).push(chunk);
         }
     }
@@ -108,6 +124,7 @@ impl Choice {
     fn push(&mut self, chunk: TokenChunk) {
         append(&mut self.text, chunk.text);
         append(&mut self.reasoning, chunk.reasoning);
+        self.reasoning_blocks.extend(chunk.reasoning_blocks);
         append(&mut self.refusal, chunk.refusal);
         for delta in chunk.tool_calls {
             self.push_call(delta);
@@ -153,6 +170,7 @@ impl Choice {
             index: self.index,
             text: self.text,
             reasoning: self.reasoning,
+            reasoning_blocks: self.reasoning_blocks,
             refusal: self.refusal,
             tool_calls: calls.collect(),
             audio: self.audio.map(Box::new),
@@ -200,6 +218,18 @@ mod tests {
         }
         let call = &whole.choices[0].tool_calls[0];
         assert_eq!((call.name.as_str(), call.arguments.as_str()), ("add", "{}"));
+    }
+
+    #[test]
+    fn an_answer_becomes_the_message_that_the_next_turn_needs() {
+        let mut choice = Choice::new(0);
+        choice.tool_calls = vec![ToolCall::function("1", "add", "{}")];
+        choice.reasoning = "hm".to_owned();
+        choice.reasoning_blocks = vec![RawJson::from(serde_json::json!({"signature": "s"}))];
+        let message = choice.to_message();
+        assert_eq!((message.role, &message.content), (Role::Assistant, &Content::Empty));
+        assert_eq!((&message.tool_calls, message.refusal.as_deref()), (&choice.tool_calls, None));
+        assert_eq!((message.reasoning.as_deref(), message.reasoning_blocks.len()), (Some("hm"), 1));
     }
 
     #[test]

@@ -48,6 +48,8 @@ pub struct Message {
     pub refusal: Option<String>,
     /// An assistant's reasoning, for upstreams that want it back in later turns.
     pub reasoning: Option<String>,
+    /// An assistant's blocks of reasoning, unread, for upstreams that want them back as they sent them.
+    pub reasoning_blocks: Vec<RawJson>,
     /// Members passed through unread.
     pub extra: Extra,
 }
@@ -63,6 +65,7 @@ impl Message {
             tool_call_id: None,
             refusal: None,
             reasoning: None,
+            reasoning_blocks: Vec::new(),
             extra: Extra::new(),
         }
     }

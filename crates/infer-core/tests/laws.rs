@@ -4,8 +4,8 @@
 
 use infer_core::{
     Audio, Choice, Completion, CostEstimate, ErrorKind, FinishKind, FinishReason, InferenceError, Logprobs,
-    Origin, Price, PriceTable, Rates, Served, TokenChunk, TokenLogprob, ToolCall, ToolKind, Usage, Usd,
-    from_rates,
+    Origin, Price, PriceTable, Rates, RawJson, Served, TokenChunk, TokenLogprob, ToolCall, ToolKind, Usage,
+    Usd, from_rates,
 };
 use proptest::prelude::*;
 
@@ -143,6 +143,7 @@ prop_compose! {
     ) -> Choice {
         let mut choice = Choice::new(index);
         choice.text = text;
+        choice.reasoning_blocks = vec![RawJson::from(serde_json::json!({"thought": reasoning}))];
         choice.reasoning = reasoning;
         choice.tool_calls = calls.into_iter().map(|(id, name, arguments, custom)| {
             let mut call = ToolCall::default();

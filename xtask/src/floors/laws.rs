@@ -4,8 +4,8 @@
 //! 5  infer-cmd                                            what is installed
 //! 4  infer-gateway
 //! 3  infer-kit                                            what most people depend on
-//! 2  runtime-*, remote-testkit
-//! 1  remote-core, wire-*, infer-router, infer-store, upstream-sim
+//! 2  runtime-*, remote-testkit, remote-entra
+//! 1  remote-core, wire-*, model-facts, infer-typed, infer-router, infer-store, upstream-sim
 //! 0  infer-core
 //! ```
 //!
@@ -104,10 +104,47 @@ static LAWS: &[Law] = &[
         ],
     },
     Law {
+        krate: "model-facts",
+        ours: &["infer-core"],
+        optional: &[],
+        never: &[
+            never(&["http", "hyper", "reqwest", "tokio"], "facts are data, read without a network"),
+            Never {
+                names: &["tiktoken-rs"],
+                with: With::NoFeature,
+                reason: "vocabularies are behind the feature `exact-tokens`",
+            },
+        ],
+    },
+    Law {
+        krate: "infer-typed",
+        ours: &["infer-core"],
+        optional: &[],
+        never: &[never(
+            &["hyper", "reqwest", "remote-core", "runtime-*"],
+            "typed answers work over any runner, seen only through its trait",
+        )],
+    },
+    Law {
+        krate: "remote-entra",
+        ours: &["infer-core", "remote-core"],
+        optional: &[],
+        never: &[never(&["wire-*", "runtime-*"], "a token service knows neither wire formats nor providers")],
+    },
+    Law {
         krate: "remote-testkit",
         ours: &["infer-core", "remote-core"],
         optional: &[],
         never: &[never(&["wire-*", "runtime-*"], "providers are tested with it, whatever their wire format")],
+    },
+    Law {
+        krate: "runtime-azure",
+        ours: &["infer-core", "remote-core", "remote-entra", "wire-chat"],
+        optional: &["remote-entra"],
+        never: &[never(
+            &["runtime-openai", "infer-router", "infer-store", "infer-kit"],
+            "providers do not know each other: shared code moves down a floor",
+        )],
     },
     // The row of the family names `runtime-*` nowhere, and a provider's own name is never its culprit.
     Law {
@@ -145,7 +182,17 @@ static LAWS: &[Law] = &[
     },
     Law {
         krate: "infer-kit",
-        ours: &["infer-core", "infer-router", "infer-store", "remote-core", "wire-*", "runtime-*"],
+        ours: &[
+            "infer-core",
+            "infer-router",
+            "infer-store",
+            "infer-typed",
+            "model-facts",
+            "remote-core",
+            "remote-entra",
+            "wire-*",
+            "runtime-*",
+        ],
         optional: &["runtime-*"],
         never: &[never(&["infer-gateway", "axum"], "the library does not carry the server")],
     },
@@ -158,7 +205,7 @@ static LAWS: &[Law] = &[
     // The top floor: whatever the command shows, it may use. Nobody's row names it.
     Law {
         krate: "infer-cmd",
-        ours: &["infer-*", "remote-core", "runtime-*", "wire-*", "upstream-sim"],
+        ours: &["infer-*", "model-facts", "remote-core", "runtime-*", "wire-*", "upstream-sim"],
         optional: &[],
         never: &[],
     },

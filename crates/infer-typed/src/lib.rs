@@ -1,0 +1,1 @@
+//! Answers as Rust types, tools as async functions.

@@ -1,0 +1,1 @@
+//! Entra tokens as credentials.
