@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::{CostEstimate, RawJson, ToolCallDelta, Usage};
+use crate::{CostEstimate, Filters, RawJson, ToolCallDelta, Usage};
 
 /// One piece of an answer.
 ///
@@ -29,6 +29,8 @@ pub struct TokenChunk {
     pub audio: Option<Box<Audio>>,
     /// Probabilities of the tokens of this piece.
     pub logprobs: Option<Box<Logprobs>>,
+    /// What content filters found; those of the request come with index 0.
+    pub filters: Option<Box<Filters>>,
     /// Set once for every answer, on its last piece with content.
     pub finish: Option<FinishReason>,
     /// Tokens used so far. A snapshot: the last one counts, they are never added up.

@@ -6,7 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::{
-    Completion, DecodeKind, EmbedBatch, Embeddings, ErrorKind, ExecuteBatch, InferenceError, TokenChunk,
+    Completion, DecodeKind, EmbedBatch, Embeddings, ErrorKind, ExecuteBatch, InferenceError, ListedModel,
+    TokenChunk,
 };
 
 /// One wire format, seen from a client.
@@ -46,6 +47,22 @@ pub trait Codec: Send + Sync + fmt::Debug + 'static {
     /// As for [`Codec::decode_full`].
     fn decode_embed(&self, _body: &Bytes) -> Result<Embeddings, WireFault> {
         Err(WireFault::malformed(DecodeKind::Empty, "this wire format has no embeddings"))
+    }
+
+    /// Reads a list of models.
+    ///
+    /// # Errors
+    /// As for [`Codec::decode_full`].
+    fn decode_models(&self, _body: &Bytes) -> Result<Vec<ListedModel>, WireFault> {
+        Err(WireFault::malformed(DecodeKind::Empty, "this wire format has no list of models"))
+    }
+
+    /// Reads what a healthy upstream says about itself, which may be anything that is no error.
+    ///
+    /// # Errors
+    /// [`WireFault::Reported`] for an error under a success status.
+    fn decode_health(&self, _body: &Bytes) -> Result<(), WireFault> {
+        Ok(())
     }
 }
 

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use crate::{
-    Audio, Content, CostEstimate, FinishReason, Logprobs, Message, RawJson, Role, Served, TokenChunk,
-    ToolCall, ToolCallDelta, Usage,
+    Audio, Content, CostEstimate, Filters, FinishReason, Logprobs, Message, RawJson, Role, Served,
+    TokenChunk, ToolCall, ToolCallDelta, Usage,
 };
 
 /// A whole answer; every choice is kept apart.
@@ -43,6 +43,8 @@ pub struct Choice {
     pub audio: Option<Audio>,
     /// Probabilities.
     pub logprobs: Option<Logprobs>,
+    /// What content filters found in it, and with the first answer in the request.
+    pub filters: Filters,
     /// Why it ended; `None` when the upstream did not say.
     pub finish: Option<FinishReason>,
 }
@@ -89,7 +91,8 @@ impl Completion {
             self.usage = chunk.usage;
             self.cost = chunk.cost.as_deref().copied();
         }
-        if chunk.is_content() || chunk.logprobs.is_some() || !chunk.reasoning_blocks.is_empty() {
+        let lasts = chunk.logprobs.is_some() || chunk.filters.is_some() || !chunk.reasoning_blocks.is_empty();
+        if chunk.is_content() || lasts {
             self.choice(chunk.index).push(chunk);
         }
     }
@@ -137,6 +140,9 @@ impl Choice {
             known.content.extend(logprobs.content);
             known.refusal.extend(logprobs.refusal);
         }
+        if let Some(filters) = chunk.filters {
+            self.filters.learn(&filters);
+        }
         // The first word stands: some upstreams send one more piece after the end.
         self.finish = self.finish.take().or(chunk.finish);
     }
@@ -175,6 +181,7 @@ impl Choice {
             tool_calls: calls.collect(),
             audio: self.audio.map(Box::new),
             logprobs: self.logprobs.map(Box::new),
+            filters: (!self.filters.is_empty()).then(|| Box::new(self.filters)),
             finish: self.finish,
             ..TokenChunk::default()
         }

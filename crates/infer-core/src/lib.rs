@@ -31,8 +31,10 @@ pub mod cost;
 mod embed;
 mod error;
 mod factory;
+mod filter;
 mod handle;
 mod json;
+mod listing;
 mod message;
 mod origin;
 mod policy;
@@ -51,8 +53,10 @@ pub use cost::{CostEstimate, Rates, Usd, from_rates};
 pub use embed::{EmbedBatch, EmbedInput, Embeddings};
 pub use error::{Cause, InferenceError};
 pub use factory::RunnerFactory;
+pub use filter::{FilterFinding, Filters};
 pub use handle::{RateLimits, RunHandle, RunMeta, TokenStream};
 pub use json::{Extra, RawJson};
+pub use listing::{Health, ListedModel};
 pub use message::{
     Content, FileSource, MediaSource, Message, Messages, Part, RawMessages, ReadMessages, Role, WireFormat,
 };

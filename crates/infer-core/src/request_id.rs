@@ -22,6 +22,14 @@ impl RequestId {
         Self(format!("req-{process:016x}-{:x}", NEXT.fetch_add(1, Ordering::Relaxed)).into())
     }
 
+    /// The name of one of several requests that a call was split into, from 1.
+    #[must_use]
+    pub fn part(&self, number: usize) -> Self {
+        let end = format!(".{number}");
+        let kept = self.0.get(..128 - end.len()).unwrap_or(&self.0);
+        Self(format!("{kept}{end}").into())
+    }
+
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -57,6 +65,10 @@ mod tests {
         let (a, b) = (RequestId::generate(), RequestId::generate());
         assert_ne!(a, b);
         assert_eq!(a.as_str().parse::<RequestId>().unwrap(), a);
+        let long: RequestId = "x".repeat(128).parse().unwrap();
+        for part in [a.part(1), long.part(2), long.part(10)] {
+            assert_eq!(part.as_str().parse::<RequestId>().unwrap(), part);
+        }
     }
 
     #[test]

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::{CostEstimate, EmbedBatch, Embeddings, ExecuteBatch, InferenceError, RunHandle};
+use crate::{
+    CostEstimate, EmbedBatch, Embeddings, ExecuteBatch, Health, InferenceError, ListedModel, RunHandle,
+};
 
 /// Something that runs requests: a provider, or anything built over providers.
 ///
@@ -31,6 +33,24 @@ pub trait ModelRunner: Send + Sync + fmt::Debug {
     /// As for [`ModelRunner::execute`]; [`InferenceError::InvalidRequest`] where there are no embeddings.
     async fn embed(&self, _batch: EmbedBatch) -> Result<Embeddings, InferenceError> {
         Err(InferenceError::invalid_request(format!("{} has no embeddings", self.info().name)))
+    }
+
+    /// The models that can be asked for. Dropping the future cancels.
+    ///
+    /// # Errors
+    /// As for [`ModelRunner::execute`]; [`InferenceError::InvalidRequest`] where there is no list.
+    async fn models(&self) -> Result<Vec<ListedModel>, InferenceError> {
+        Err(InferenceError::invalid_request(format!("{} has no list of models", self.info().name)))
+    }
+
+    /// Asks whether the upstream answers, once and cheaply, and how long that took. Dropping the future cancels.
+    ///
+    /// It waits for no limit, is stopped by no breaker and changes neither, so it can be asked at any time.
+    ///
+    /// # Errors
+    /// Why it does not answer; [`InferenceError::InvalidRequest`] where nothing can be asked.
+    async fn health(&self) -> Result<Health, InferenceError> {
+        Err(InferenceError::invalid_request(format!("{} cannot be asked for its health", self.info().name)))
     }
 
     /// What the request would cost at least, or `None` when the model has no known price.
@@ -105,6 +125,14 @@ macro_rules! forward {
 
             async fn embed(&self, batch: EmbedBatch) -> Result<Embeddings, InferenceError> {
                 (**self).embed(batch).await
+            }
+
+            async fn models(&self) -> Result<Vec<ListedModel>, InferenceError> {
+                (**self).models().await
+            }
+
+            async fn health(&self) -> Result<Health, InferenceError> {
+                (**self).health().await
             }
 
             fn estimate(&self, batch: &ExecuteBatch) -> Option<CostEstimate> {
