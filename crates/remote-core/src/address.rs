@@ -76,6 +76,16 @@ pub fn route(base: &Url, path: &str, query: &BTreeMap<String, Secret>) -> Result
     })
 }
 
+/// `path` from the root of `base`'s host, whatever its own path is.
+///
+/// # Errors
+/// As for [`route`].
+pub fn from_root(base: &Url, path: &str, query: &BTreeMap<String, Secret>) -> Result<Uri, InferenceError> {
+    let mut root = base.clone();
+    root.set_path("");
+    route(&root, path, query)
+}
+
 /// Scheme, host and port, without anything that could be a key.
 pub fn origin(uri: &Uri) -> String {
     let port = uri.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
@@ -135,6 +145,7 @@ mod tests {
         let uri = route(&base, "/chat", &query).unwrap();
         assert_eq!(uri, "https://host/a/chat?k%26=a+b%23");
         assert_eq!(origin(&uri), "https://host");
+        assert_eq!(from_root(&base, "/health", &query).unwrap(), "https://host/health?k%26=a+b%23");
     }
 
     #[test]

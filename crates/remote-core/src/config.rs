@@ -53,6 +53,9 @@ pub struct TimeoutConfig {
     /// Between two pieces of output; keep-alive comments do not count. 300 s.
     #[serde(with = "duration")]
     pub idle_content: Duration,
+    /// A whole health check. 10 s: what answers later is of no use.
+    #[serde(with = "duration")]
+    pub health: Duration,
     /// The whole call, when the caller sets no deadline of its own. None: a long answer is not a fault.
     #[serde(with = "duration::optional")]
     pub total: Option<Duration>,
@@ -68,6 +71,7 @@ impl Default for TimeoutConfig {
             first_content_reasoning: Duration::from_secs(600),
             idle_bytes: Duration::from_secs(90),
             idle_content: Duration::from_secs(300),
+            health: Duration::from_secs(10),
             total: None,
         }
     }
@@ -107,6 +111,7 @@ impl RemoteConfig {
             ("first_content_reasoning", times.first_content_reasoning),
             ("idle_bytes", times.idle_bytes),
             ("idle_content", times.idle_content),
+            ("health", times.health),
             ("total", times.total.unwrap_or(Duration::MAX)),
         ] {
             if time.is_zero() {

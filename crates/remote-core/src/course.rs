@@ -1,7 +1,7 @@
 //! What stands around one attempt: leave to make it, and what follows when it failed.
 
+use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
 
 use infer_core::{ErrorKind, InferenceError, Origin};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -9,23 +9,38 @@ use tracing::debug;
 
 use crate::limit::Refused;
 use crate::pipeline::{Pipeline, Plan};
-use crate::provider::{Call, RemoteProvider};
+use crate::provider::{Call, Operation, RemoteProvider};
 use crate::retry::{Decision, RetryState};
-use crate::run::{Admission, Run};
+use crate::run::{Admission, Leave, Run};
 use crate::session;
 
 impl<P: RemoteProvider> Pipeline<P> {
     /// Leave from breaker and limits. The breaker is asked twice, so that a probe does not wait in the queue.
     pub(crate) async fn admit(&self, plan: &Plan<'_>, run: &mut Run<P>) -> Result<Admission, InferenceError> {
-        let open = |wait: Duration| InferenceError::CircuitOpen {
-            at: self.origin(plan, run.attempts()),
-            retry_after: wait,
-        };
+        if plan.call.operation() == Operation::Health {
+            return Ok(Admission { breaker: None, leave: None });
+        }
+        let attempts = run.attempts();
+        let open = |wait| InferenceError::CircuitOpen { at: self.origin(plan, attempts), retry_after: wait };
         let begun = Instant::now();
         self.gates.breakers.peek(plan.call, begun).map_err(open)?;
-        let limits = self.gates.limits.limits(&limit_key(plan.call));
-        let deadline = plan.deadline.map(|(due, _)| due);
-        let permit = limits.acquire(plan.tokens, plan.priority, deadline).await;
+        let (leave, now) = match limit_key(plan.call) {
+            Some(key) => self.wait_for_leave(plan, &key, run, begun).await?,
+            None => (None, begun),
+        };
+        let breaker = self.gates.breakers.admit(plan.call, now).map_err(open)?;
+        Ok(Admission { breaker: Some(breaker), leave })
+    }
+
+    async fn wait_for_leave(
+        &self,
+        plan: &Plan<'_>,
+        key: &str,
+        run: &mut Run<P>,
+        begun: Instant,
+    ) -> Result<(Option<Leave>, Instant), InferenceError> {
+        let limits = self.gates.limits.limits(key);
+        let permit = limits.acquire(plan.tokens, plan.priority, plan.deadline.map(|(due, _)| due)).await;
         let now = Instant::now();
         run.queued(now.saturating_duration_since(begun));
         let permit = permit.map_err(|refused| {
@@ -38,10 +53,7 @@ impl<P: RemoteProvider> Pipeline<P> {
                 }
             }
         })?;
-        let breaker = self.gates.breakers.admit(plan.call, now).map_err(|wait| {
-            InferenceError::CircuitOpen { at: self.origin(plan, run.attempts()), retry_after: wait }
-        })?;
-        Ok(Admission { breaker, limits, permit, tokens: plan.tokens })
+        Ok((Some(Leave { limits, permit, tokens: plan.tokens }), now))
     }
 
     /// What follows a failed attempt: returns when another one is due, or with the error of the call.
@@ -96,7 +108,7 @@ impl<P: RemoteProvider> Pipeline<P> {
 }
 
 /// Ends the call with `error`, which says why no further attempt was made.
-fn give_up<P: RemoteProvider>(
+pub(crate) fn give_up<P: RemoteProvider>(
     mut error: InferenceError,
     reason: Option<String>,
     run: &mut Run<P>,
@@ -108,10 +120,11 @@ fn give_up<P: RemoteProvider>(
     error
 }
 
-/// What an upstream counts apart: every model, and embeddings by themselves.
-pub(crate) fn limit_key(call: Call<'_>) -> std::borrow::Cow<'_, str> {
+/// What an upstream counts apart: every model, and embeddings by themselves. `None` for what it does not count.
+pub(crate) fn limit_key(call: Call<'_>) -> Option<Cow<'_, str>> {
     match call {
-        Call::Generate(batch) => batch.model.as_str().into(),
-        Call::Embed(batch) => format!("embeddings {}", batch.model).into(),
+        Call::Generate(batch) => Some(batch.model.as_str().into()),
+        Call::Embed(batch) => Some(format!("embeddings {}", batch.model).into()),
+        Call::Models | Call::Health => None,
     }
 }

@@ -18,7 +18,7 @@ use crate::course::limit_key;
 use crate::pipeline::{Pipeline, Plan};
 use crate::provider::RemoteProvider;
 use crate::retry::RetryState;
-use crate::run::{Admission, Run};
+use crate::run::{Admission, Leave, Run};
 use crate::transport::{TransportBody, TransportError};
 
 /// When to send a request a second time because no answer has begun.
@@ -93,14 +93,18 @@ impl<P: RemoteProvider> Pipeline<P> {
         if !retry.has_attempts() || self.gates.breakers.peek(plan.call, now).is_err() {
             return None;
         }
-        let limits = self.gates.limits.limits(&limit_key(plan.call));
+        let limits = self.gates.limits.limits(&limit_key(plan.call)?);
         let permit = limits.acquire(plan.tokens, plan.priority, None).now_or_never()?.ok()?;
         let breaker = self.gates.breakers.admit(plan.call, now).ok()?;
         self.gates.with_budget(|budget| budget.pay(false))?;
         let attempt = self.begin_attempt(plan, run, retry.begin()).ok()?;
         let request = self.request(&attempt, plan.call, plan.body.clone()).ok()?;
         debug!(request_id = %plan.request_id, attempt = attempt.number, "no head yet: sending a second request");
-        run.begin_hedge(Admission { breaker, limits, permit, tokens: plan.tokens }, plan.body.len(), now);
+        run.begin_hedge(
+            Admission { breaker: Some(breaker), leave: Some(Leave { limits, permit, tokens: plan.tokens }) },
+            plan.body.len(),
+            now,
+        );
         Some((attempt, request))
     }
 }

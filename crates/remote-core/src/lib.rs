@@ -35,17 +35,21 @@ pub mod headers;
 mod hedge;
 pub mod limit;
 pub mod meter;
+mod parts;
 mod pipeline;
 mod provider;
 pub mod retry;
 mod run;
 mod runner;
 pub mod session;
+mod settings;
 pub mod sse;
 mod stream;
 mod transport;
 
 pub use config::RemoteConfig;
-pub use provider::{Call, Fault, Operation, ProviderConfig, RemoteFactory, RemoteProvider};
+#[doc(no_inline)]
+pub use infer_core::Rates;
+pub use provider::{Call, EmbedLimits, Fault, Operation, ProviderConfig, RemoteFactory, RemoteProvider};
 pub use runner::{RemoteRunner, RemoteRunnerBuilder};
 pub use transport::{HttpTransport, Transport, TransportBody, TransportError, TransportFault};

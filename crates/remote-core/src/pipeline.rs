@@ -23,8 +23,9 @@ use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use infer_core::{
-    Codec, Completion, CostEstimate, EmbedBatch, Embeddings, ExecuteBatch, FinishReason, InferenceError,
-    Priority, ReasoningEffort, RequestId, RunHandle, RunMeta, Served, TimeoutPhase, Usage, WireFault,
+    Codec, Completion, CostEstimate, DecodeKind, EmbedBatch, Embeddings, ExecuteBatch, FinishReason, Health,
+    InferenceError, ListedModel, Priority, ReasoningEffort, RequestId, RunHandle, RunMeta, Served,
+    TimeoutPhase, Usage, WireFault,
 };
 use tokio::time::{Instant, timeout_at};
 use tracing::{Instrument as _, debug};
@@ -32,6 +33,7 @@ use tracing::{Instrument as _, debug};
 use crate::body;
 use crate::config::RemoteConfig;
 use crate::context::Attempt;
+use crate::course::give_up;
 use crate::headers;
 use crate::meter::{CallTimer, Subject, call_span};
 use crate::provider::{Call, RemoteProvider};
@@ -146,14 +148,53 @@ impl<P: RemoteProvider> Pipeline<P> {
         let body = self.provider.codec().encode_embed(&batch);
         let body = body.map_err(|error| self.before_sending(error, call, &batch.request_id))?;
         let plan = self.plan(call, &batch.request_id, body, self.config.timeouts.head_unary, batch.deadline);
+        let expected = batch.input.len();
+        let decode = |codec: &P::Codec, body: &Bytes| {
+            let vectors = codec.decode_embed(body)?;
+            let got = vectors.vectors.len();
+            if got == expected {
+                return Ok(vectors);
+            }
+            // One too few would move all that follow it to the wrong inputs.
+            Err(WireFault::malformed(DecodeKind::Json, format!("{got} vectors for {expected} inputs")))
+        };
         let said = |vectors: &Embeddings| {
             let mut served = Served::default();
             served.model.clone_from(&vectors.model);
             (vectors.usage, served)
         };
-        let (mut vectors, cost) = self.in_one_piece(plan, P::Codec::decode_embed, said).await?;
+        let (mut vectors, cost) = self.in_one_piece(plan, decode, said).await?;
         vectors.cost = cost;
         Ok(vectors)
+    }
+
+    /// Asks for the list of models.
+    pub(crate) async fn models(&self) -> Result<Vec<ListedModel>, InferenceError> {
+        let id = RequestId::generate();
+        let head_limit = self.config.timeouts.head_streamed;
+        let plan = self.plan(Call::Models, &id, Bytes::new(), head_limit, None);
+        let (models, _) =
+            self.in_one_piece(plan, P::Codec::decode_models, |_| (None, Served::default())).await?;
+        Ok(models)
+    }
+
+    /// Asks once whether the upstream answers.
+    pub(crate) async fn health(&self) -> Result<Health, InferenceError> {
+        let id = RequestId::generate();
+        let limit = self.config.timeouts.health;
+        let plan = self.plan(Call::Health, &id, Bytes::new(), limit, Some(limit));
+        let (mut run, span) = self.begin(&plan);
+        let work = async {
+            let mut retry = self.retries(&plan);
+            match self.piece(&plan, &mut run, &mut retry, P::Codec::decode_health).await {
+                Ok(()) => {
+                    let settled = self.completed(&mut run, &retry, None, Served::default(), None);
+                    Ok(Health::new(settled.now - plan.started))
+                }
+                Err(error) => Err(give_up(error, None, &mut run)),
+            }
+        };
+        work.instrument(span).await
     }
 
     /// Runs a call whose answer comes in one piece, and says what it cost. `said` finds what the record wants to know.
@@ -220,7 +261,10 @@ impl<P: RemoteProvider> Pipeline<P> {
     ) -> Settled {
         let now = Instant::now();
         run.note(|timer| timer.whole(now, usage, served, finish));
-        self.gates.with_budget(|budget| budget.deposit(retry.paid()));
+        // What costs an upstream nothing says nothing about how much it can bear.
+        if run.subject().operation.is_billed() {
+            self.gates.with_budget(|budget| budget.deposit(retry.paid()));
+        }
         let (served, cost) = run.complete(now);
         Settled { served, cost, now }
     }
@@ -343,12 +387,15 @@ impl<P: RemoteProvider> Pipeline<P> {
         const JSON: HeaderValue = HeaderValue::from_static("application/json");
         const EVENTS: HeaderValue = HeaderValue::from_static("text/event-stream");
         let streaming = matches!(call, Call::Generate(batch) if batch.is_streaming());
+        let asks = matches!(call, Call::Models | Call::Health);
         let mut request = Request::new(body);
-        *request.method_mut() = Method::POST;
+        *request.method_mut() = if asks { Method::GET } else { Method::POST };
         request.uri_mut().clone_from(&attempt.uri);
         let headers = request.headers_mut();
         headers.reserve(6);
-        headers.insert(CONTENT_TYPE, JSON);
+        if !asks {
+            headers.insert(CONTENT_TYPE, JSON);
+        }
         headers.insert(ACCEPT, if streaming { EVENTS } else { JSON });
         headers.extend(attempt.session.headers().iter().map(|(name, value)| (name.clone(), value.clone())));
         self.provider.authorize(&attempt.session, &mut request)?;

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 
 use crate::config::RemoteConfig;
 use crate::runner::RemoteRunner;
-use crate::session::{RemoteSessionActor, SecretRef, SessionSnapshot};
+use crate::session::{CredentialSource, RemoteSessionActor, SessionSnapshot};
 
 /// What is asked of an upstream.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +25,10 @@ pub enum Call<'a> {
     Generate(&'a ExecuteBatch),
     /// Vectors.
     Embed(&'a EmbedBatch),
+    /// The models that can be asked for.
+    Models,
+    /// Whether it answers.
+    Health,
 }
 
 /// The kinds of calls. Each has a breaker of its own.
@@ -35,18 +39,29 @@ pub enum Operation {
     Generate = 0,
     /// Vectors.
     Embed = 1,
+    /// Lists of models.
+    Models = 2,
+    /// Signs of life.
+    Health = 3,
 }
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Self; 2] = [Self::Generate, Self::Embed];
+    pub const ALL: [Self; 4] = [Self::Generate, Self::Embed, Self::Models, Self::Health];
 
-    /// The name in logs and metrics, as OpenTelemetry has it.
+    /// The name in logs and metrics; of those that OpenTelemetry knows, its own.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Generate => "chat",
             Self::Embed => "embeddings",
+            Self::Models => "models",
+            Self::Health => "health",
         }
+    }
+
+    /// Whether an upstream bills it and counts it against its limits.
+    pub const fn is_billed(self) -> bool {
+        matches!(self, Self::Generate | Self::Embed)
     }
 }
 
@@ -56,14 +71,17 @@ impl Call<'_> {
         match self {
             Self::Generate(_) => Operation::Generate,
             Self::Embed(_) => Operation::Embed,
+            Self::Models => Operation::Models,
+            Self::Health => Operation::Health,
         }
     }
 
-    /// The model asked for.
+    /// The model asked for; empty where none is.
     pub fn model(&self) -> &str {
         match self {
             Self::Generate(batch) => &batch.model,
             Self::Embed(batch) => &batch.model,
+            Self::Models | Self::Health => "",
         }
     }
 }
@@ -106,9 +124,37 @@ pub trait RemoteProvider: Send + Sync + fmt::Debug + 'static {
     /// The price of `model`, or `None` when it is not known. Unknown is never free.
     fn price(&self, model: &str) -> Option<&Price>;
 
+    /// How much may stand in one request for vectors; larger batches are split. No limit unless told.
+    fn embed_limits(&self, _model: &str) -> EmbedLimits {
+        EmbedLimits::default()
+    }
+
     /// Whether `model` thinks for minutes before it answers unless told otherwise, so that the longer timeout applies.
     fn is_reasoning_model(&self, _model: &str) -> bool {
         false
+    }
+}
+
+/// How much may stand in one request for vectors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EmbedLimits {
+    /// Inputs.
+    pub inputs: usize,
+    /// Tokens of all inputs together. Counted here as one for every 3 bytes of text, which is more than most texts have.
+    pub tokens: u64,
+}
+
+impl EmbedLimits {
+    /// So many inputs, with so many tokens together.
+    pub const fn new(inputs: usize, tokens: u64) -> Self {
+        Self { inputs, tokens }
+    }
+}
+
+impl Default for EmbedLimits {
+    fn default() -> Self {
+        Self::new(usize::MAX, u64::MAX)
     }
 }
 
@@ -134,8 +180,11 @@ pub trait ProviderConfig: DeserializeOwned + fmt::Debug + Send + Sync + 'static 
     /// The settings that all providers share.
     fn remote(&self) -> RemoteConfig;
 
-    /// Where the key comes from.
-    fn secret(&self) -> &SecretRef;
+    /// Where the credentials come from; a [`SecretRef`](crate::session::SecretRef) is such a source.
+    ///
+    /// # Errors
+    /// [`InferenceError::Config`] for settings that do not fit.
+    fn credentials(&self) -> Result<Arc<dyn CredentialSource>, InferenceError>;
 
     /// Makes the provider; `name` is its name in this process where the settings give none.
     ///
@@ -182,7 +231,7 @@ impl<C: ProviderConfig> RunnerFactory for RemoteFactory<C> {
             let place = if path == "." { String::new() } else { format!(".{path}") };
             InferenceError::config(format!("providers.{name}{place}: {}", error.inner()))
         })?;
-        let session = RemoteSessionActor::bootstrap(config.secret().clone()).await?;
+        let session = RemoteSessionActor::bootstrap(config.credentials()?).await?;
         Ok(Arc::new(RemoteRunner::named(name, config, session)?))
     }
 }

@@ -39,7 +39,15 @@ impl Gates {
 /// Leave to send one request.
 #[derive(Debug)]
 pub(crate) struct Admission {
-    pub(crate) breaker: BreakerPermit,
+    /// None for a call that no breaker stops.
+    pub(crate) breaker: Option<BreakerPermit>,
+    /// None for a call that counts against no limit.
+    pub(crate) leave: Option<Leave>,
+}
+
+/// Leave from the limits.
+#[derive(Debug)]
+pub(crate) struct Leave {
     pub(crate) limits: Limits,
     pub(crate) permit: Permit,
     /// What was reserved.
@@ -148,7 +156,7 @@ impl<P: RemoteProvider> Run<P> {
 
     /// The limits the attempt under way counts against.
     pub(crate) fn limits(&self) -> Option<&Limits> {
-        self.live.as_ref().map(|live| &live.admission.limits)
+        self.live.as_ref().and_then(|live| Some(&live.admission.leave.as_ref()?.limits))
     }
 
     /// The first content is about to be handed over.
@@ -198,22 +206,26 @@ impl<P: RemoteProvider> Run<P> {
         now: Instant,
     ) -> Option<CostEstimate> {
         let (Some(call), Some(live)) = (&mut self.call, self.live.take()) else { return None };
-        let Live { timer, admission: Admission { breaker, limits, permit, tokens } } = live;
-        match (error, outcome) {
-            (Some(error), _) => breaker.fail(error, now),
-            (None, Outcome::Cancelled) if !self.committed => drop(breaker),
-            (None, _) => breaker.succeed(now),
+        let Live { timer, admission: Admission { breaker, leave } } = live;
+        match (breaker, error, outcome) {
+            (None, ..) => {}
+            (Some(breaker), Some(error), _) => breaker.fail(error, now),
+            (Some(breaker), None, Outcome::Cancelled) if !self.committed => drop(breaker),
+            (Some(breaker), None, _) => breaker.succeed(now),
         }
         // Before the permit is handed in, so that nobody starts in between.
-        if let Some(error) = error.filter(|error| error.class() == ErrorClass::Throttle) {
-            limits.throttled(error.retry_after());
+        if let (Some(leave), Some(error)) = (&leave, error)
+            && error.class() == ErrorClass::Throttle
+        {
+            leave.limits.throttled(error.retry_after());
         }
         let record = settle(call, timer, now, outcome, &*self.provider);
-        match record.usage.map(billed) {
-            Some(used) => permit.settle(used),
+        match (leave, record.usage.map(billed)) {
+            (Some(leave), Some(used)) => leave.permit.settle(used),
             // The upstream counts an answer whether or not it says what it used.
-            None if outcome == Outcome::Completed => permit.settle(tokens),
-            None => drop(permit),
+            (Some(leave), None) if outcome == Outcome::Completed => leave.permit.settle(leave.tokens),
+            (leave, None) => drop(leave),
+            (None, Some(_)) => {}
         }
         self.gates.sink.record(record);
         record.cost.known().copied()

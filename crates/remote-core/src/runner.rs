@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use http::Uri;
 use infer_core::{
-    Content, CostEstimate, EmbedBatch, Embeddings, ExecuteBatch, InferenceError, Messages, ModelRunner,
-    RunHandle, RunnerInfo, Usage,
+    Content, CostEstimate, EmbedBatch, Embeddings, ExecuteBatch, Health, InferenceError, ListedModel,
+    Messages, ModelRunner, RunHandle, RunnerInfo, Usage,
 };
 use tokio::time::Instant;
 
@@ -17,6 +17,7 @@ use crate::breakers::Breakers;
 use crate::config::RemoteConfig;
 use crate::limit::{LimitState, LimitTable};
 use crate::meter::{EventSink, MetricsSink};
+use crate::parts;
 use crate::pipeline::Pipeline;
 use crate::provider::{Call, Operation, ProviderConfig, RemoteProvider};
 use crate::retry::Budget;
@@ -213,7 +214,16 @@ impl<P: RemoteProvider> ModelRunner for RemoteRunner<P> {
     }
 
     async fn embed(&self, batch: EmbedBatch) -> Result<Embeddings, InferenceError> {
-        self.pipeline.embed(batch).await
+        let limits = self.pipeline.provider.embed_limits(&batch.model);
+        parts::embed(&self.pipeline, batch, limits).await
+    }
+
+    async fn models(&self) -> Result<Vec<ListedModel>, InferenceError> {
+        self.pipeline.models().await
+    }
+
+    async fn health(&self) -> Result<Health, InferenceError> {
+        self.pipeline.health().await
     }
 
     fn estimate(&self, batch: &ExecuteBatch) -> Option<CostEstimate> {

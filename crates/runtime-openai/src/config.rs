@@ -1,11 +1,9 @@
 //! Settings of one upstream.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use infer_core::{InferenceError, Rates};
-use remote_core::config::{
-    BreakerConfig, HedgeConfig, RateLimitConfig, RetryConfig, SizeLimits, TimeoutConfig,
-};
+use infer_core::InferenceError;
+use remote_core::session::CredentialSource;
 pub use remote_core::session::{Secret, SecretRef};
 use remote_core::{ProviderConfig, RemoteConfig};
 use serde::Deserialize;
@@ -16,44 +14,26 @@ use crate::OpenAi;
 /// OpenAI itself.
 pub(crate) const OPENAI: &str = "https://api.openai.com/v1";
 
-/// Settings of OpenAI or a compatible upstream. Write the members you change over
-/// [`OpenAiConfig::defaults_for_openai`].
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct OpenAiConfig {
-    /// The name in logs and errors; `openai` when absent.
-    pub name: Option<String>,
-    /// The base URL, with or without a trailing slash; without a path it gets `/v1`. OpenAI when empty.
-    #[serde(alias = "base_url")]
-    pub endpoint: String,
-    /// The key; none for local upstreams.
-    pub api_key: SecretRef,
-    /// Sent as `OpenAI-Organization`.
-    pub organization: Option<String>,
-    /// Sent as `OpenAI-Project`.
-    pub project: Option<String>,
-    /// Further headers. Their values are treated as secrets.
-    pub headers: BTreeMap<String, Secret>,
-    /// Further query parameters. Their values are treated as secrets.
-    pub query: BTreeMap<String, Secret>,
-    /// What the upstream understands; chosen by its host when absent.
-    pub dialect: Option<ChatDialect>,
-    /// Which list prices hold.
-    pub prices: PriceSource,
-    /// Own prices by model, before the list.
-    pub price_overrides: BTreeMap<String, Rates>,
-    /// How much may be asked of the upstream.
-    pub rate_limits: RateLimitConfig,
-    /// Whether and how calls are repeated.
-    pub retry: RetryConfig,
-    /// When to stop asking a failing upstream.
-    pub circuit_breaker: BreakerConfig,
-    /// When to send a request a second time because no answer has begun.
-    pub hedge: HedgeConfig,
-    /// How long to wait for what.
-    pub timeouts: TimeoutConfig,
-    /// How much the upstream may send.
-    pub limits: SizeLimits,
+remote_core::provider_settings! {
+    /// Settings of OpenAI or a compatible upstream. Write the members you change over
+    /// [`OpenAiConfig::defaults_for_openai`].
+    pub struct OpenAiConfig {
+        /// The base URL, with or without a trailing slash; without a path it gets `/v1`. OpenAI when empty.
+        #[serde(alias = "base_url")]
+        pub endpoint: String,
+        /// Sent as `OpenAI-Organization`.
+        pub organization: Option<String>,
+        /// Sent as `OpenAI-Project`.
+        pub project: Option<String>,
+        /// What the upstream understands; chosen by its host when absent.
+        pub dialect: Option<ChatDialect>,
+        /// Which list prices hold.
+        pub prices: PriceSource,
+        /// The path of a health check, from the root of the host; the list of models when absent.
+        pub health_path: Option<String>,
+        /// How many inputs one request for vectors may have; larger batches are split. 2048 when absent.
+        pub max_embed_inputs: Option<usize>,
+    }
 }
 
 /// Which list prices hold for an upstream.
@@ -81,18 +61,11 @@ impl ProviderConfig for OpenAiConfig {
     type Provider = OpenAi;
 
     fn remote(&self) -> RemoteConfig {
-        RemoteConfig {
-            timeouts: self.timeouts.clone(),
-            limits: self.limits.clone(),
-            retry: self.retry.clone(),
-            rate_limits: self.rate_limits.clone(),
-            circuit_breaker: self.circuit_breaker.clone(),
-            hedge: self.hedge.clone(),
-        }
+        self.remote()
     }
 
-    fn secret(&self) -> &SecretRef {
-        &self.api_key
+    fn credentials(&self) -> Result<Arc<dyn CredentialSource>, InferenceError> {
+        Ok(self.api_key.clone().into())
     }
 
     fn into_provider(self, name: &str) -> Result<OpenAi, InferenceError> {

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Request, Uri};
 use infer_core::{ErrorKind, InferenceError, Price, PriceTable, RunnerInfo};
-use remote_core::address::{base_url, extra_headers, origin, route};
+use remote_core::address::{base_url, extra_headers, from_root, origin, route};
 use remote_core::session::SessionSnapshot;
-use remote_core::{Call, Fault, RemoteProvider};
+use remote_core::{Call, EmbedLimits, Fault, RemoteProvider};
 use wire_chat::{ChatCodec, ChatDialect};
 
 use crate::config::{OPENAI, OpenAiConfig, PriceSource};
@@ -20,6 +20,9 @@ pub struct OpenAi {
     codec: ChatCodec,
     chat: Uri,
     embeddings: Uri,
+    models: Uri,
+    health: Uri,
+    embed_limits: EmbedLimits,
     headers: HeaderMap,
     own_prices: PriceTable,
     list_prices: Option<&'static PriceTable>,
@@ -56,11 +59,19 @@ impl OpenAi {
             PriceSource::None => false,
         };
         let by_host = || if own_host { ChatDialect::openai() } else { ChatDialect::compatible() };
+        let models = route(&base, "/models", &config.query)?;
         let info = RunnerInfo::new("openai", config.name.as_deref().unwrap_or(name));
         Ok(Self {
             info,
             chat: route(&base, "/chat/completions", &config.query)?,
             embeddings: route(&base, "/embeddings", &config.query)?,
+            health: match &config.health_path {
+                Some(path) => from_root(&base, path, &config.query)?,
+                None => models.clone(),
+            },
+            models,
+            // OpenAI's API description 2.3.0, read 2026-11-21.
+            embed_limits: EmbedLimits::new(config.max_embed_inputs.unwrap_or(2048), 300_000),
             headers,
             own_prices,
             list_prices: listed.then(OpenAiPricing::published),
@@ -84,6 +95,8 @@ impl RemoteProvider for OpenAi {
         match call {
             Call::Generate(_) => Ok(self.chat.clone()),
             Call::Embed(_) => Ok(self.embeddings.clone()),
+            Call::Models => Ok(self.models.clone()),
+            Call::Health => Ok(self.health.clone()),
             _ => Err(InferenceError::invalid_request("this upstream has no such route")),
         }
     }
@@ -124,6 +137,10 @@ impl RemoteProvider for OpenAi {
 
     fn price(&self, model: &str) -> Option<&Price> {
         self.own_prices.price(model).or_else(|| self.list_prices?.price(model))
+    }
+
+    fn embed_limits(&self, _model: &str) -> EmbedLimits {
+        self.embed_limits
     }
 
     fn is_reasoning_model(&self, model: &str) -> bool {

@@ -109,7 +109,7 @@ pub struct Subject {
     pub server: Option<Arc<str>>,
     /// What is asked for.
     pub operation: Operation,
-    /// The model asked for.
+    /// The model asked for; empty where none is.
     pub model: String,
     /// Our name for the call.
     pub request_id: RequestId,
@@ -135,6 +135,11 @@ impl Subject {
             request_id,
             prompt_bytes: 0,
         }
+    }
+
+    /// The model asked for, if any.
+    pub(super) fn asked_model(&self) -> Option<&str> {
+        Some(self.model.as_str()).filter(|model| !model.is_empty())
     }
 }
 

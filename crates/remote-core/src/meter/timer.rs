@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use infer_core::{ErrorClass, FinishReason, Price, Served, TokenChunk, Usage};
+use infer_core::{CostEstimate, ErrorClass, FinishReason, Price, Served, TokenChunk, Usage};
 use tokio::time::Instant;
 
 use super::record::{Cost, Outcome, RunRecord, Unpriced};
@@ -126,7 +126,9 @@ impl AttemptTimer {
     /// The record of the attempt.
     pub(super) fn settle(mut self, now: Instant, outcome: Outcome, price: Option<&Price>) -> RunRecord {
         let (usage, estimated) = self.settled_usage(outcome);
+        let billed = self.record.subject.operation.is_billed();
         let cost = match (usage, price) {
+            _ if !billed => Cost::Known(CostEstimate::default()),
             (Some(usage), Some(price)) => {
                 Cost::Known(price.cost(&usage, self.record.served.service_tier.as_deref()))
             }
@@ -159,6 +161,9 @@ impl AttemptTimer {
     /// anything is taken for free; one that was cut or left is not.
     fn is_billed(&self, outcome: Outcome) -> bool {
         use ErrorClass::{Local, Network, Protocol};
+        if !self.record.subject.operation.is_billed() {
+            return false;
+        }
         let ours = |outcome: Outcome| {
             outcome.error().is_none_or(|kind| matches!(kind.policy().class, Network | Protocol | Local))
         };

@@ -22,7 +22,7 @@ pub fn emit(record: &RunRecord) {
                 { genai::PROVIDER_NAME } = record.subject.kind,
                 { genai::PROVIDER } = &*record.subject.provider,
                 { genai::SERVER_ADDRESS } = record.subject.server.as_deref(),
-                { genai::REQUEST_MODEL } = record.subject.model.as_str(),
+                { genai::REQUEST_MODEL } = record.subject.asked_model(),
                 { genai::REQUEST_ID } = record.subject.request_id.as_str(),
                 { genai::RESPONSE_MODEL } = record.served.model.as_deref(),
                 { genai::RESPONSE_ID } = record.served.id.as_deref(),
@@ -65,14 +65,14 @@ pub fn call_span(subject: &Subject) -> Span {
         ($name:literal) => {
             tracing::info_span!(
                 $name,
-                otel.name = %format_args!("{} {}", subject.operation.name(), subject.model),
+                otel.name = format!("{} {}", subject.operation.name(), subject.model).trim_end(),
                 otel.kind = "client",
                 otel.status_code = Empty,
                 { genai::OPERATION_NAME } = subject.operation.name(),
                 { genai::PROVIDER_NAME } = subject.kind,
                 { genai::PROVIDER } = &*subject.provider,
                 { genai::SERVER_ADDRESS } = subject.server.as_deref(),
-                { genai::REQUEST_MODEL } = subject.model.as_str(),
+                { genai::REQUEST_MODEL } = subject.asked_model(),
                 { genai::REQUEST_ID } = subject.request_id.as_str(),
                 { genai::RESPONSE_MODEL } = Empty,
                 { genai::RESPONSE_ID } = Empty,
@@ -92,6 +92,8 @@ pub fn call_span(subject: &Subject) -> Span {
     match subject.operation {
         Operation::Generate => span_of!("chat"),
         Operation::Embed => span_of!("embeddings"),
+        Operation::Models => span_of!("models"),
+        Operation::Health => span_of!("health"),
     }
 }
 
