@@ -33,12 +33,14 @@ pub(crate) async fn embed<P: RemoteProvider>(
             part.input = input;
             async move {
                 part.deadline = part.deadline.map(|limit| limit.saturating_sub(begun.elapsed()));
-                pipeline.embed(part).await
+                Ok::<_, InferenceError>((number, pipeline.embed(part).await?))
             }
         })
         .collect();
-    let answers: Vec<_> = stream::iter(calls).buffered(AT_ONCE).try_collect().await?;
-    Ok(join(answers))
+    // As they come, so that an error is seen at once.
+    let mut answers: Vec<_> = stream::iter(calls).buffer_unordered(AT_ONCE).try_collect().await?;
+    answers.sort_unstable_by_key(|(number, _)| *number);
+    Ok(join(answers.into_iter().map(|(_, answer)| answer)))
 }
 
 /// Cuts `inputs` into runs that keep to `limits`, in order. An input that is too large by itself stands alone: the
@@ -71,7 +73,7 @@ fn tokens_of(input: &EmbedInput) -> u64 {
 }
 
 /// One answer out of several. Usage and cost are known where every part's is.
-fn join(answers: Vec<Embeddings>) -> Embeddings {
+fn join(answers: impl Iterator<Item = Embeddings>) -> Embeddings {
     let mut whole = Embeddings::default();
     (whole.usage, whole.cost) = (Some(Usage::new(0, 0)), Some(CostEstimate::default()));
     for part in answers {

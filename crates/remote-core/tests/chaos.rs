@@ -276,6 +276,8 @@ fn check_records(
         "sent at other times than recorded"
     );
     prop_assert!(seen.iter().all(|seen| seen.bearer.starts_with("Bearer ")));
+    let whole = |seen: &rig::Seen| seen.method == "POST" && seen.body == "{\"model\":\"toy-model\"}";
+    prop_assert!(seen.iter().all(whole), "a request was sent without what was asked");
     prop_assert_eq!(picos(&calls), picos(&attempts), "calls do not add up to their attempts");
     Ok(())
 }

@@ -6,6 +6,8 @@
 mod breaker;
 #[path = "resilience/credentials.rs"]
 mod credentials;
+#[path = "resilience/embedding.rs"]
+mod embedding;
 #[path = "resilience/hedge.rs"]
 mod hedge;
 #[path = "resilience/hints.rs"]
@@ -14,6 +16,8 @@ mod hints;
 mod leaving;
 #[path = "resilience/limits.rs"]
 mod limits;
+#[path = "resilience/listing.rs"]
+mod listing;
 #[path = "resilience/records.rs"]
 mod records;
 #[path = "resilience/retries.rs"]

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Method, Request, Response};
 use remote_core::meter::{MetricsSink, RunRecord, Scope};
 use remote_core::session::SessionHandle;
 use remote_core::{RemoteConfig, RemoteRunner, Transport, TransportBody, TransportError};
@@ -19,6 +19,8 @@ use super::toy::Toy;
 pub(crate) struct Seen {
     pub(crate) at: Instant,
     pub(crate) bearer: String,
+    pub(crate) method: Method,
+    pub(crate) body: Bytes,
 }
 
 type Respond = dyn Fn(usize, &Seen) -> Script + Send + Sync;
@@ -52,7 +54,12 @@ impl std::fmt::Debug for Upstream {
 impl Transport for Upstream {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<TransportBody>, TransportError> {
         let key = |headers: &HeaderMap| headers.get("authorization")?.to_str().ok().map(ToOwned::to_owned);
-        let asked = Seen { at: Instant::now(), bearer: key(request.headers()).unwrap_or_default() };
+        let asked = Seen {
+            at: Instant::now(),
+            bearer: key(request.headers()).unwrap_or_default(),
+            method: request.method().clone(),
+            body: request.body().clone(),
+        };
         let open = Arc::clone(&self.open);
         let number = {
             let mut seen = self.seen.lock().unwrap();

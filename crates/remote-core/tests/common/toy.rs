@@ -6,11 +6,12 @@
 use bytes::Bytes;
 use http::{Request, Uri};
 use infer_core::{
-    Choice, Codec, Completion, DecodeKind, ErrorBody, ErrorKind, EventDecoder, ExecuteBatch, FinishKind,
-    InferenceError, Price, Rates, RunnerInfo, Step, TokenChunk, Usage, WireFault,
+    Choice, Codec, Completion, DecodeKind, EmbedBatch, Embeddings, ErrorBody, ErrorKind, EventDecoder,
+    ExecuteBatch, FinishKind, InferenceError, ListedModel, Price, Rates, RunnerInfo, Step, TokenChunk, Usage,
+    WireFault,
 };
 use remote_core::session::SessionSnapshot;
-use remote_core::{Call, Fault, RemoteProvider};
+use remote_core::{Call, EmbedLimits, Fault, RemoteProvider};
 
 #[derive(Debug)]
 pub(crate) struct Toy {
@@ -58,6 +59,32 @@ impl Codec for ToyCodec {
 
     fn decoder(&self) -> ToyDecoder {
         ToyDecoder { finished: false }
+    }
+
+    /// One line for each input.
+    fn encode_embed(&self, batch: &EmbedBatch) -> Result<Bytes, InferenceError> {
+        let lines: Vec<_> = batch.input.iter().map(|input| format!("{input:?}")).collect();
+        Ok(lines.join("\n").into())
+    }
+
+    /// A number for each input.
+    fn decode_embed(&self, body: &Bytes) -> Result<Embeddings, WireFault> {
+        let text = String::from_utf8_lossy(body);
+        let mut answer = Embeddings::default();
+        answer.vectors = text.split_whitespace().map(|number| vec![number.parse().unwrap()]).collect();
+        answer.usage = Some(Usage::new(answer.vectors.len() as u64, 0));
+        Ok(answer)
+    }
+
+    fn decode_models(&self, body: &Bytes) -> Result<Vec<ListedModel>, WireFault> {
+        Ok(String::from_utf8_lossy(body).split_whitespace().map(ListedModel::new).collect())
+    }
+
+    fn decode_health(&self, body: &Bytes) -> Result<(), WireFault> {
+        match body.strip_prefix(b"!error ") {
+            Some(code) => Err(reported(&String::from_utf8_lossy(code))),
+            None => Ok(()),
+        }
     }
 
     fn error_body(&self, body: &[u8]) -> ErrorBody {
@@ -146,6 +173,10 @@ impl RemoteProvider for Toy {
 
     fn refine(&self, fault: &Fault<'_>) -> Option<ErrorKind> {
         (fault.body.code.as_deref() == Some("too_long")).then_some(ErrorKind::ContextLengthExceeded)
+    }
+
+    fn embed_limits(&self, model: &str) -> EmbedLimits {
+        if model == "threes" { EmbedLimits::new(3, 1000) } else { EmbedLimits::default() }
     }
 
     fn price(&self, model: &str) -> Option<&Price> {
