@@ -1,0 +1,241 @@
+//! The spend ledger: one row for every settled call, kept in one file, and sums by hour and day that outlive the rows.
+//!
+//! Writing is done by one thread in groups, one commit of rows and sums together, so an acknowledged row and its sums
+//! survive `kill -9`, and no row is ever counted without being there or there without being counted.
+
+mod commit;
+mod config;
+mod export;
+mod names;
+mod pack;
+mod query;
+mod recover;
+mod rollup;
+mod row;
+mod shared;
+mod sums;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
+
+use tokio::sync::oneshot;
+
+pub use config::LedgerConfig;
+pub use names::{Dimension, OTHER_NAME};
+pub use query::{Group, Period, Query, Report};
+pub use row::{LedgerRow, Outcome, RowCost};
+pub use sums::Sums;
+
+use crate::StoreError;
+use crate::clock::Clock;
+use crate::directory::Held;
+use recover::OpenDatabase;
+use shared::Shared;
+use writer::{Order, Writer};
+
+const FILE: &str = "ledger.redb";
+
+/// The spend ledger of this process. Cheap to clone; dropping the last handle writes what is left and waits for it.
+#[derive(Clone)]
+pub struct Ledger {
+    // In this order: the thread ends when the way to it is gone.
+    handle: Arc<Handle>,
+}
+
+struct Handle {
+    shared: Arc<Shared>,
+    orders: Mutex<Option<mpsc::Sender<Order>>>,
+    thread: Mutex<Option<JoinHandle<Result<(), StoreError>>>>,
+}
+
+/// What became of the rows given to a [`Ledger`] since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LedgerStats {
+    /// Written.
+    pub written: u64,
+    /// Not taken by [`Ledger::offer`] because the queue was full.
+    pub refused: u64,
+    /// Answered with an error because the disk failed.
+    pub failed: u64,
+    /// Waiting to be written.
+    pub waiting: usize,
+}
+
+impl Ledger {
+    /// Opens the ledger in `directory`, which is made if need be.
+    ///
+    /// One process holds a directory at a time. Blocks while a ledger that was not closed is checked.
+    ///
+    /// # Errors
+    /// One [`StoreError`]: for a directory that is none, cannot be written, is full, is held by another process, or was
+    /// written by a newer version. Nothing is changed then.
+    pub fn open(directory: impl AsRef<Path>, config: LedgerConfig) -> Result<Self, StoreError> {
+        Self::open_at(directory, config, Clock::system())
+    }
+
+    /// The same with another clock, which decides when rows and hours are old.
+    ///
+    /// # Errors
+    /// As for [`Ledger::open`].
+    pub fn open_at(
+        directory: impl AsRef<Path>,
+        config: LedgerConfig,
+        clock: Clock,
+    ) -> Result<Self, StoreError> {
+        config.validate()?;
+        let lock = Held::take(directory.as_ref(), FILE)?;
+        let path = lock.path().to_owned();
+        let (file, cache) = (path.clone(), config.cache_bytes);
+        let open: OpenDatabase =
+            Box::new(move || redb::Database::builder().set_cache_size(cache).create(&file));
+        Self::start(&path, Some(lock), open, config, clock)
+    }
+
+    fn start(
+        path: &Path,
+        lock: Option<Held>,
+        open: OpenDatabase,
+        config: LedgerConfig,
+        clock: Clock,
+    ) -> Result<Self, StoreError> {
+        let (shared, found) = Shared::new(path.to_owned(), lock, open, config, clock)?;
+        let shared = Arc::new(shared);
+        let (orders, queue) = mpsc::channel();
+        let state = commit::State::new(found.next, found.hours_from);
+        let writer =
+            Writer { shared: Arc::clone(&shared), orders: queue, state, held: Vec::new(), doubt: None };
+        let thread = std::thread::Builder::new()
+            .name("infer-ledger".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|error| StoreError::io(path, &error))?;
+        let handle = Handle { shared, orders: Mutex::new(Some(orders)), thread: Mutex::new(Some(thread)) };
+        Ok(Self { handle: Arc::new(handle) })
+    }
+
+    /// Writes a row and resolves once it would survive a crash.
+    ///
+    /// Rows are numbered in the order in which they are given, whatever their times say. Waits for a place in the queue
+    /// first. Dropping the future after that does not take the row back.
+    ///
+    /// # Errors
+    /// Why it was not written. It is not written later either.
+    pub async fn append(&self, row: LedgerRow) -> Result<(), StoreError> {
+        let (ack, written) = oneshot::channel();
+        self.place().await?;
+        self.send(Order::Row(Box::new(row), Some(ack)))?;
+        written.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Takes a row to be written within moments, and waits only for a place in the queue.
+    ///
+    /// A crash may lose the last few. A disk that fails does not: the row is tried again until it is written, and once
+    /// the queue is full of such rows callers wait here.
+    ///
+    /// # Errors
+    /// [`StoreError::Closed`].
+    pub async fn post(&self, row: LedgerRow) -> Result<(), StoreError> {
+        self.place().await?;
+        self.send(Order::Row(Box::new(row), None))
+    }
+
+    /// The same without waiting, for where nobody can wait, such as a destructor.
+    ///
+    /// # Errors
+    /// [`StoreError::QueueFull`]; the row is gone then, counted in [`Ledger::stats`] and warned of.
+    pub fn offer(&self, row: LedgerRow) -> Result<(), StoreError> {
+        let shared = &self.handle.shared;
+        let Ok(place) = shared.places.try_acquire() else {
+            shared.counts.refused.fetch_add(1, Ordering::Relaxed);
+            let error = if shared.places.is_closed() {
+                StoreError::Closed
+            } else {
+                StoreError::QueueFull { waiting: shared.config.queue_rows }
+            };
+            tracing::warn!(request_id = row.request_id, %error, "ledger: row lost");
+            return Err(error);
+        };
+        place.forget();
+        self.send(Order::Row(Box::new(row), None))
+    }
+
+    /// Resolves once every row given before is written.
+    ///
+    /// # Errors
+    /// Why the last of them is not.
+    pub async fn flush(&self) -> Result<(), StoreError> {
+        let (ack, written) = oneshot::channel();
+        self.send(Order::Flush(ack))?;
+        written.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Writes what is left and releases the directory; other handles find the ledger closed. Blocks until then.
+    ///
+    /// # Errors
+    /// Why rows that nobody waited for could not be written.
+    pub fn close(self) -> Result<(), StoreError> {
+        self.handle.close()
+    }
+
+    /// What became of the rows so far.
+    pub fn stats(&self) -> LedgerStats {
+        let shared = &self.handle.shared;
+        let count = |count: &std::sync::atomic::AtomicU64| count.load(Ordering::Relaxed);
+        LedgerStats {
+            written: count(&shared.counts.written),
+            refused: count(&shared.counts.refused),
+            failed: count(&shared.counts.failed),
+            waiting: shared.config.queue_rows.saturating_sub(shared.places.available_permits()),
+        }
+    }
+
+    async fn place(&self) -> Result<(), StoreError> {
+        let place = self.handle.shared.places.acquire().await.map_err(|_| StoreError::Closed)?;
+        place.forget();
+        Ok(())
+    }
+
+    fn send(&self, order: Order) -> Result<(), StoreError> {
+        let orders = self.handle.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        let sender = orders.as_ref().ok_or(StoreError::Closed)?;
+        sender.send(order).map_err(|_| StoreError::Closed)
+    }
+}
+
+impl Handle {
+    fn close(&self) -> Result<(), StoreError> {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let result = match thread.map(JoinHandle::join) {
+            Some(Ok(result)) => result,
+            Some(Err(_)) => Err(StoreError::Closed),
+            None => Ok(()),
+        };
+        self.shared.places.close();
+        self.shared.release();
+        result
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // The writer has logged what could not be written.
+        let _ = self.close();
+    }
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ledger")
+            .field("path", &self.handle.shared.path)
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}
