@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::{Extra, Message, Messages, RawJson, RequestId, Role, ToolChoice, ToolSpec};
+use crate::{Extra, Message, Messages, RawJson, RequestId, Role, Routing, ToolChoice, ToolSpec};
 
 /// How the answer is wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -211,6 +211,8 @@ pub struct ExecuteBatch {
     pub deadline: Option<Duration>,
     /// Who goes first when calls must wait for a limit.
     pub priority: Priority,
+    /// How a router is to treat the call; never sent.
+    pub routing: Routing,
     /// Members passed through unread.
     pub extra: Extra,
 }
@@ -237,6 +239,7 @@ impl ExecuteBatch {
             metadata: BTreeMap::new(),
             deadline: None,
             priority: Priority::Normal,
+            routing: Routing::default(),
             extra: Extra::new(),
         }
     }
@@ -420,6 +423,13 @@ impl ExecuteBatch {
     #[must_use]
     pub fn with_priority(mut self, priority: Priority) -> Self {
         self.priority = priority;
+        self
+    }
+
+    /// How a router is to treat the call.
+    #[must_use]
+    pub fn with_routing(mut self, routing: Routing) -> Self {
+        self.routing = routing;
         self
     }
 

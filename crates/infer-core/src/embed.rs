@@ -1,6 +1,6 @@
 //! Embeddings: texts in, vectors out.
 
-use crate::{CostEstimate, Extra, RawJson, RequestId, Usage};
+use crate::{CostEstimate, Extra, RawJson, RequestId, Routing, Usage};
 
 /// One request for embeddings.
 ///
@@ -25,6 +25,8 @@ pub struct EmbedBatch {
     pub user: Option<String>,
     /// The most time the whole call may take.
     pub deadline: Option<std::time::Duration>,
+    /// How a router is to treat the call; never sent.
+    pub routing: Routing,
     /// Members passed through unread.
     pub extra: Extra,
 }
@@ -62,6 +64,7 @@ impl EmbedBatch {
             base64: false,
             user: None,
             deadline: None,
+            routing: Routing::default(),
             extra: Extra::new(),
         }
     }
@@ -84,6 +87,13 @@ impl EmbedBatch {
     #[must_use]
     pub fn with_deadline(mut self, deadline: std::time::Duration) -> Self {
         self.deadline = Some(deadline);
+        self
+    }
+
+    /// How a router is to treat the call.
+    #[must_use]
+    pub fn with_routing(mut self, routing: Routing) -> Self {
+        self.routing = routing;
         self
     }
 

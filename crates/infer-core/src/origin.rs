@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::RequestId;
+use crate::{RequestId, Tried};
 
 /// Where an error happened and what the upstream said.
 ///
@@ -40,9 +40,14 @@ pub struct Origin {
     pub should_retry: Option<bool>,
     /// Why no further attempt was made, where one could have been.
     pub gave_up: Option<String>,
+    /// Targets that were asked before this one, in order; filled in by a router.
+    pub tried: Vec<Tried>,
     /// Pieces of output already handed to the caller. Above 0, the call must not be repeated silently.
     pub chunks: u64,
 }
+
+/// How many of the targets tried before are named in the line.
+const TOLD: usize = 8;
 
 impl Origin {
     /// `provider: what after n attempts in t: upstream's words (http 429, code c, request r, at host); cure`
@@ -80,6 +85,12 @@ impl Origin {
                 let _ = write!(line, "; {more}");
             }
         }
+        for (nth, tried) in self.tried.iter().take(TOLD).enumerate() {
+            let _ = write!(line, "{}{tried}", if nth == 0 { "; tried before: " } else { ", " });
+        }
+        if let Some(more) = self.tried.len().checked_sub(TOLD).filter(|more| *more > 0) {
+            let _ = write!(line, " and {more} more");
+        }
         // Upstream words are in it: one line, and nothing that a terminal would obey.
         if line.contains(char::is_control) { line.replace(char::is_control, " ") } else { line }
     }
@@ -104,6 +115,20 @@ pub(crate) fn seconds(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_line_names_the_targets_tried_before_and_counts_those_beyond_eight() {
+        let mut at = Origin { provider: Some("b".into()), ..Origin::default() };
+        let mut tried = Tried::new("a", "m", crate::ErrorKind::RateLimited, Duration::ZERO);
+        tried.status = Some(429);
+        at.tried.push(tried);
+        assert_eq!(
+            at.line("upstream failed", ""),
+            "b: upstream failed; tried before: a/m rate_limited (http 429)"
+        );
+        at.tried = vec![at.tried[0].clone(); 10];
+        assert!(at.line("upstream failed", "").ends_with(" and 2 more"));
+    }
 
     #[test]
     fn an_excerpt_ends_at_a_character() {

@@ -25,9 +25,26 @@ impl RequestId {
     /// The name of one of several requests that a call was split into, from 1.
     #[must_use]
     pub fn part(&self, number: usize) -> Self {
-        let end = format!(".{number}");
-        let kept = self.0.get(..128 - end.len()).unwrap_or(&self.0);
-        Self(format!("{kept}{end}").into())
+        self.with_end(&format!(".{number}"))
+    }
+
+    /// The name of a copy of the call that is sent to a second target and whose answer nobody reads.
+    ///
+    /// Whoever adds up costs can tell such copies by [`RequestId::is_shadow`].
+    #[must_use]
+    pub fn shadow(&self) -> Self {
+        self.with_end(SHADOW)
+    }
+
+    /// Whether it names a copy made by [`RequestId::shadow`], or a part of one.
+    pub fn is_shadow(&self) -> bool {
+        let whole = self.0.trim_end_matches(|end: char| end.is_ascii_digit());
+        [whole.strip_suffix('.').unwrap_or(whole), &self.0].iter().any(|name| name.ends_with(SHADOW))
+    }
+
+    fn with_end(&self, end: &str) -> Self {
+        let kept = self.0.get(..128 - end.len()).filter(|_| self.0.len() + end.len() > 128);
+        Self(format!("{}{end}", kept.unwrap_or(&self.0)).into())
     }
 
     /// The name.
@@ -35,6 +52,9 @@ impl RequestId {
         &self.0
     }
 }
+
+/// The end of the name of a copy.
+const SHADOW: &str = ".shadow";
 
 impl FromStr for RequestId {
     type Err = InferenceError;
@@ -69,6 +89,16 @@ mod tests {
         for part in [a.part(1), long.part(2), long.part(10)] {
             assert_eq!(part.as_str().parse::<RequestId>().unwrap(), part);
         }
+    }
+
+    #[test]
+    fn a_copy_is_known_by_its_name_also_in_parts() {
+        let id = RequestId::generate();
+        assert!(!id.is_shadow() && !id.part(3).is_shadow());
+        assert!(id.shadow().is_shadow() && id.shadow().part(12).is_shadow());
+        assert_eq!(id.shadow().as_str(), format!("{id}.shadow"));
+        let long: RequestId = "x".repeat(128).parse().unwrap();
+        assert_eq!((long.shadow().as_str().len(), long.shadow().is_shadow()), (128, true));
     }
 
     #[test]

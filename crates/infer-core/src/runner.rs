@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -58,6 +59,14 @@ pub trait ModelRunner: Send + Sync + fmt::Debug {
     /// Input is counted from bytes, output as the request's limit; without a limit output counts as nothing.
     fn estimate(&self, _batch: &ExecuteBatch) -> Option<CostEstimate> {
         None
+    }
+
+    /// How long until a call for an answer of `model` would be let through, as far as is known without asking the upstream:
+    /// an open breaker, a pause the upstream asked for. Zero when nothing stands in the way.
+    ///
+    /// Cheap, and takes nothing: a router asks it of every target it is about to choose.
+    fn ready_in(&self, _model: &str) -> Duration {
+        Duration::ZERO
     }
 }
 
@@ -137,6 +146,10 @@ macro_rules! forward {
 
             fn estimate(&self, batch: &ExecuteBatch) -> Option<CostEstimate> {
                 (**self).estimate(batch)
+            }
+
+            fn ready_in(&self, model: &str) -> Duration {
+                (**self).ready_in(model)
             }
         }
     )*};

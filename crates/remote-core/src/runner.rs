@@ -232,6 +232,12 @@ impl<P: RemoteProvider> ModelRunner for RemoteRunner<P> {
         let usage = Usage::new(prompt_bytes(&batch.messages).div_ceil(4), output);
         Some(price.cost(&usage, batch.service_tier.as_deref()))
     }
+
+    fn ready_in(&self, model: &str) -> Duration {
+        let gates = &self.pipeline.gates;
+        let breaker = gates.breakers.state(Operation::Generate, Instant::now()).1;
+        breaker.unwrap_or_default().max(gates.limits.limits(model).state().paused_for)
+    }
 }
 
 /// The size of a prompt; about four bytes make a token of English text.

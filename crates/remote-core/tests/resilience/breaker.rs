@@ -272,3 +272,21 @@ async fn one_that_is_switched_off_is_opened_by_no_failure_and_still_by_an_operat
     ask(&rig).await.unwrap();
     assert_eq!(state(&rig), BreakerState::Closed);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_runner_says_how_long_its_open_breaker_or_its_upstreams_pause_will_last() {
+    let rig = rig(config(), (0..3).map(|_| status(500)));
+    assert_eq!(rig.runner.ready_in("toy-model"), Duration::ZERO);
+    for _ in 0..3 {
+        ask(&rig).await.unwrap_err();
+    }
+    let wait = wait_of(&ask(&rig).await.unwrap_err());
+    assert_eq!(rig.runner.ready_in("toy-model"), wait);
+    advance(wait).await;
+    assert_eq!(rig.runner.ready_in("toy-model"), Duration::ZERO);
+    let slow = Script { headers: vec![("retry-after", "20".into())], ..status(429) };
+    let paused = super::rig(once(), [slow]);
+    ask(&paused).await.unwrap_err();
+    assert_eq!(paused.runner.ready_in("toy-model"), seconds(20));
+    assert_eq!(paused.runner.ready_in("another"), Duration::ZERO);
+}
