@@ -11,7 +11,7 @@ use crate::{StoreError, clock};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LedgerConfig {
-    /// How long single rows are kept. 7 days: long enough to look into a bill; after that only sums are left.
+    /// How long single rows are kept. 5 days: long enough to look into a bill; after that only sums are left.
     #[serde(with = "clock::text")]
     pub keep_rows: Duration,
     /// How long sums by hour are kept, at least a day. 31 days; sums by day are kept for ever.
@@ -19,9 +19,9 @@ pub struct LedgerConfig {
     pub keep_hours: Duration,
     /// How many rows may wait to be written before callers wait too. 16384, about 8 MiB.
     pub queue_rows: usize,
-    /// How many groups one hour may have. Beyond it users and tags are counted together as `(other)`. 2000.
+    /// How many groups one hour may have. Beyond it users and tags are counted together as `(other)`. 1000.
     pub max_groups_per_hour: usize,
-    /// The same for a day. 10000.
+    /// The same for a day. 5000.
     pub max_groups_per_day: usize,
     /// How many different names each of key, user, tag, route, model and provider may have over the life of the ledger.
     /// What comes after is counted as `(other)`. 200000, about 20 MiB of memory when used up.
@@ -33,11 +33,11 @@ pub struct LedgerConfig {
 impl Default for LedgerConfig {
     fn default() -> Self {
         Self {
-            keep_rows: Duration::from_secs(7 * 86_400),
+            keep_rows: Duration::from_secs(5 * 86_400),
             keep_hours: Duration::from_secs(31 * 86_400),
             queue_rows: 16_384,
-            max_groups_per_hour: 2_000,
-            max_groups_per_day: 10_000,
+            max_groups_per_hour: 1_000,
+            max_groups_per_day: 5_000,
             max_names: 200_000,
             cache_bytes: 16 << 20,
         }

@@ -94,8 +94,9 @@ impl Ledger {
         let lock = Held::take(directory.as_ref(), FILE)?;
         let path = lock.path().to_owned();
         let (file, cache) = (path.clone(), config.cache_bytes);
+        recover::create(&path).map_err(|refusal| refusal.at(&path))?;
         let open: OpenDatabase =
-            Box::new(move || redb::Database::builder().set_cache_size(cache).create(&file));
+            Box::new(move || redb::Database::builder().set_cache_size(cache).open(&file));
         Self::start(&path, Some(lock), open, config, clock)
     }
 

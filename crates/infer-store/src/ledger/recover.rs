@@ -2,11 +2,14 @@
 //!
 //! A commit that was cut off by a crash is not there: the file goes back to the last whole one.
 
+use std::path::Path;
+
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 use super::names::Names;
 use super::pack;
 use super::rollup::{OPEN, SEALED, damaged};
+use crate::StoreError;
 
 pub(super) const ROWS: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("rows");
 pub(super) const NAMES: TableDefinition<'static, u64, &str> = TableDefinition::new("names");
@@ -33,10 +36,55 @@ pub(super) enum Refusal {
     Failed(redb::Error),
 }
 
+impl Refusal {
+    pub(super) fn at(self, path: &Path) -> StoreError {
+        match self {
+            Self::Newer(found) => StoreError::Newer { path: path.to_owned(), found, known: FORMAT },
+            Self::Failed(error) => StoreError::redb(path, &error),
+        }
+    }
+}
+
 impl<E: Into<redb::Error>> From<E> for Refusal {
     fn from(error: E) -> Self {
         Self::Failed(error.into())
     }
+}
+
+/// Makes an empty ledger where there is none. It gets its name once it is whole, so a crash or a full disk meanwhile
+/// leaves nothing behind that looks like a ledger.
+pub(super) fn create(path: &Path) -> Result<(), Refusal> {
+    if path.exists() {
+        return Ok(());
+    }
+    let unfinished = path.with_extension("new");
+    let made = || -> Result<(), Refusal> {
+        match std::fs::remove_file(&unfinished) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
+            _ => {}
+        }
+        let database = Database::create(&unfinished)?;
+        prepare(&database)?;
+        drop(database);
+        std::fs::rename(&unfinished, path).map_err(io)?;
+        match path.parent() {
+            Some(directory) => sync_directory(directory).map_err(io),
+            None => Ok(()),
+        }
+    };
+    made().inspect_err(|_| {
+        // The reason why it was not made is worth more than why it cannot be removed.
+        let _ = std::fs::remove_file(&unfinished);
+    })
+}
+
+fn io(error: std::io::Error) -> Refusal {
+    Refusal::Failed(redb::Error::Io(error))
+}
+
+/// A new name survives a crash once its directory is written; elsewhere the system takes care of it.
+fn sync_directory(directory: &Path) -> std::io::Result<()> {
+    if cfg!(unix) { std::fs::File::open(directory)?.sync_all() } else { Ok(()) }
 }
 
 /// Makes the tables where there are none, in one commit, so that a ledger is there whole or not at all.

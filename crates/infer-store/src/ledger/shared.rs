@@ -51,12 +51,7 @@ impl Shared {
             let found = recover::recover(&database, config.max_names)?;
             Ok((database, found))
         };
-        let (database, mut found) = ready().map_err(|refusal| match refusal {
-            Refusal::Newer(format) => {
-                StoreError::Newer { path: path.clone(), found: format, known: recover::FORMAT }
-            }
-            Refusal::Failed(error) => StoreError::redb(&path, &error),
-        })?;
+        let (database, mut found) = ready().map_err(|refusal| refusal.at(&path))?;
         let names = std::mem::replace(&mut found.names, Names::new(0));
         let shared = Self {
             names: RwLock::new(names),

@@ -1,0 +1,425 @@
+//! Who has spent and reserved how much. Time is an argument.
+//!
+//! # How far a budget can be overshot
+//!
+//! A call is admitted only while `spent + reserved + estimate` stays within the limit. From then on only calls that are
+//! under way can push an account further, each by what it costs beyond its reservation. So
+//!
+//! `spent ≤ limit + Σ max(0, actual − reserved)` over the calls that were under way when the limit was reached,
+//!
+//! where a call that took longer than the reservation's time has nothing reserved. Budgets that only warn admit all.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use infer_core::Usd;
+use jiff::tz::TimeZone;
+
+use super::config::{Amount, BudgetConfig, BudgetRule, OnExceed, Scope, zone};
+use super::window::Window;
+use crate::ledger::OTHER_NAME;
+
+/// Whose call it is. Budgets for what is absent do not apply.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Payer {
+    /// Whose key asks.
+    pub key: Option<Arc<str>>,
+    /// The end user.
+    pub user: Option<Arc<str>>,
+    /// A label of the caller's choice.
+    pub tag: Option<Arc<str>>,
+    /// The provider that will be asked.
+    pub provider: Option<Arc<str>>,
+    /// The route the call goes to.
+    pub route: Option<Arc<str>>,
+}
+
+impl Payer {
+    /// The holder of a key.
+    pub fn key(name: impl Into<Arc<str>>) -> Self {
+        Self { key: Some(name.into()), ..Self::default() }
+    }
+
+    fn named(&self, scope: Scope) -> Option<Option<&Arc<str>>> {
+        match scope {
+            Scope::All => Some(None),
+            Scope::Key => self.key.as_ref().map(Some),
+            Scope::User => self.user.as_ref().map(Some),
+            Scope::Tag => self.tag.as_ref().map(Some),
+            Scope::Provider => self.provider.as_ref().map(Some),
+        }
+    }
+}
+
+/// What a call is expected to use, or has used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spend {
+    /// Money; what has no price counts as nothing here.
+    pub cost: Usd,
+    /// Tokens read and written.
+    pub tokens: u64,
+}
+
+impl Spend {
+    /// An amount of money and tokens.
+    pub const fn new(cost: Usd, tokens: u64) -> Self {
+        Self { cost, tokens }
+    }
+
+    fn in_unit_of(self, limit: Amount) -> u128 {
+        match limit {
+            Amount::Usd(_) => self.cost.picos(),
+            Amount::Tokens(_) => self.tokens.into(),
+        }
+    }
+}
+
+/// A budget that a call does not fit into.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Exceeded {
+    /// The budget's name.
+    pub budget: Arc<str>,
+    /// The account, where the budget has several.
+    pub account: Option<Arc<str>>,
+    /// The limit.
+    pub limit: Amount,
+    /// What is spent and reserved of it.
+    pub used: Amount,
+    /// When it begins anew; `None` for one that never does.
+    pub resets_at: Option<SystemTime>,
+    /// What the operator wants done.
+    pub action: OnExceed,
+}
+
+impl std::fmt::Display for Exceeded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "budget {}", self.budget)?;
+        if let Some(account) = &self.account {
+            write!(f, " of {account}")?;
+        }
+        write!(f, ": {} of {} used", self.used, self.limit)?;
+        match self.resets_at.and_then(|at| jiff::Timestamp::try_from(at).ok()) {
+            Some(at) => write!(f, "; begins anew at {at}"),
+            None => write!(f, "; raise the limit to go on"),
+        }
+    }
+}
+
+/// What the machine says to a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Go ahead under this number; the warnings are budgets that are used up and only warn.
+    Reserved {
+        /// The reservation.
+        ticket: u64,
+        /// Budgets used up that let calls pass.
+        warnings: Vec<Exceeded>,
+    },
+    /// Do not go ahead. Nothing is reserved.
+    Exceeded(Exceeded),
+}
+
+/// What one account holds, for reports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Balance {
+    /// The budget's name.
+    pub budget: Arc<str>,
+    /// The account, where the budget has several.
+    pub account: Option<Arc<str>>,
+    /// The limit.
+    pub limit: Amount,
+    /// Spent since the window began.
+    pub spent: Amount,
+    /// Reserved by calls under way.
+    pub reserved: Amount,
+    /// When it begins anew.
+    pub resets_at: Option<SystemTime>,
+}
+
+/// All budgets of a process.
+#[derive(Debug)]
+pub struct Machine {
+    rules: Vec<Rule>,
+    accounts: HashMap<Spot, Account>,
+    reservations: HashMap<u64, Reservation>,
+    expiries: BTreeSet<(SystemTime, u64)>,
+    next: u64,
+    timeout: Duration,
+    max_accounts: usize,
+    pruned_at: Option<SystemTime>,
+}
+
+/// A budget, and whose account of it.
+type Spot = (usize, Option<Arc<str>>);
+
+#[derive(Debug)]
+pub(super) struct Rule {
+    pub(super) name: Arc<str>,
+    pub(super) config: BudgetRule,
+    pub(super) limit: Amount,
+    pub(super) zone: TimeZone,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Account {
+    window: Window,
+    spent: u128,
+    reserved: u128,
+}
+
+#[derive(Debug)]
+struct Reservation {
+    expires: SystemTime,
+    parts: Vec<(Spot, u128)>,
+}
+
+impl Rule {
+    pub(super) fn new(config: &BudgetRule) -> Self {
+        Self {
+            name: config.name.as_str().into(),
+            limit: config.limit(),
+            zone: zone(&config.zone).unwrap_or(TimeZone::UTC),
+            config: config.clone(),
+        }
+    }
+
+    /// The account that `payer` has here, if this budget is about them.
+    pub(super) fn account(&self, payer: &Payer) -> Option<Option<Arc<str>>> {
+        let name = payer.named(self.config.per)?;
+        let fits = |name: &Arc<str>| {
+            self.config.only.is_empty() || self.config.only.iter().any(|only| **only == **name)
+        };
+        name.is_none_or(fits).then(|| name.cloned())
+    }
+
+    pub(super) fn amount(&self, spend: Spend) -> u128 {
+        spend.in_unit_of(self.limit)
+    }
+
+    pub(super) fn allowed(&self) -> u128 {
+        match self.limit {
+            Amount::Usd(usd) => usd.picos(),
+            Amount::Tokens(tokens) => tokens,
+        }
+    }
+
+    pub(super) fn in_unit(&self, amount: u128) -> Amount {
+        match self.limit {
+            Amount::Usd(_) => Amount::Usd(Usd::from_picos(amount)),
+            Amount::Tokens(_) => Amount::Tokens(amount),
+        }
+    }
+
+    pub(super) fn window(&self, now: SystemTime) -> Window {
+        Window::around(now, self.config.every, &self.zone)
+    }
+
+    /// What the operator wants done with a call of `payer` that does not fit.
+    pub(super) fn action(&self, payer: &Payer) -> OnExceed {
+        match &self.config.on_exceed {
+            // It has been downgraded already; sending it there again would never end.
+            OnExceed::Downgrade(route) if payer.route.as_deref() == Some(route) => OnExceed::Warn,
+            action => action.clone(),
+        }
+    }
+
+    pub(super) fn exceeded(
+        &self,
+        account: Option<Arc<str>>,
+        used: u128,
+        window: Window,
+        action: OnExceed,
+    ) -> Exceeded {
+        Exceeded {
+            budget: Arc::clone(&self.name),
+            account,
+            limit: self.limit,
+            used: self.in_unit(used),
+            resets_at: window.end,
+            action,
+        }
+    }
+}
+
+impl Machine {
+    /// Budgets of which nothing is spent.
+    ///
+    /// # Errors
+    /// As for [`BudgetConfig::validate`].
+    pub fn new(config: &BudgetConfig) -> Result<Self, crate::StoreError> {
+        config.validate()?;
+        Ok(Self {
+            rules: config.limits.iter().map(Rule::new).collect(),
+            accounts: HashMap::new(),
+            reservations: HashMap::new(),
+            expiries: BTreeSet::new(),
+            next: 0,
+            timeout: config.reservation_timeout,
+            max_accounts: config.max_accounts,
+            pruned_at: None,
+        })
+    }
+
+    pub(super) fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// Reserves `estimate` in every budget that applies, or in none.
+    ///
+    /// A budget that is used up refuses even what is expected to cost nothing. Rejecting comes before downgrading.
+    pub fn reserve(&mut self, now: SystemTime, payer: &Payer, estimate: Spend) -> Decision {
+        self.expire(now);
+        let mut parts = Vec::new();
+        let mut warnings = Vec::new();
+        let mut stopped: Option<Exceeded> = None;
+        for place in 0..self.rules.len() {
+            let Some(spot) = self.spot(now, place, payer) else { continue };
+            let account = self.account(now, &spot);
+            let Some(rule) = self.rules.get(place) else { continue };
+            let amount = rule.amount(estimate);
+            let used = account.spent.saturating_add(account.reserved);
+            if used >= rule.allowed() || used.saturating_add(amount) > rule.allowed() {
+                let exceeded = rule.exceeded(spot.1.clone(), used, account.window, rule.action(payer));
+                match &exceeded.action {
+                    OnExceed::Warn => warnings.push(exceeded),
+                    OnExceed::Reject => return Decision::Exceeded(exceeded),
+                    OnExceed::Downgrade(_) => {
+                        stopped.get_or_insert(exceeded);
+                    }
+                }
+            }
+            parts.push((spot, amount));
+        }
+        if let Some(exceeded) = stopped {
+            return Decision::Exceeded(exceeded);
+        }
+        for (spot, amount) in &parts {
+            if let Some(account) = self.accounts.get_mut(spot) {
+                account.reserved = account.reserved.saturating_add(*amount);
+            }
+        }
+        let ticket = self.next;
+        self.next += 1;
+        let expires = now.checked_add(self.timeout).unwrap_or(now);
+        self.expiries.insert((expires, ticket));
+        self.reservations.insert(ticket, Reservation { expires, parts });
+        Decision::Reserved { ticket, warnings }
+    }
+
+    /// Replaces a reservation by what the call of `payer` used. What came after its reservation expired counts too.
+    pub fn settle(&mut self, now: SystemTime, ticket: u64, payer: &Payer, actual: Spend) {
+        let parts = self.release(ticket);
+        for place in 0..self.rules.len() {
+            // An account reserved in is charged even if its name would share another one by now.
+            let reserved =
+                parts.iter().flatten().find(|((rule, _), _)| *rule == place).map(|(spot, _)| spot.clone());
+            let Some(spot) = reserved.or_else(|| self.spot(now, place, payer)) else { continue };
+            let amount = self.rules.get(place).map_or(0, |rule| rule.amount(actual));
+            self.account(now, &spot);
+            if let Some(account) = self.accounts.get_mut(&spot) {
+                account.spent = account.spent.saturating_add(amount);
+            }
+        }
+    }
+
+    /// Returns a reservation of which nothing was used.
+    pub fn refund(&mut self, ticket: u64) {
+        self.release(ticket);
+    }
+
+    /// Returns the reservations that are too old.
+    pub fn expire(&mut self, now: SystemTime) {
+        while let Some((expires, ticket)) = self.expiries.first().copied() {
+            if expires > now {
+                break;
+            }
+            self.release(ticket);
+        }
+    }
+
+    /// What every account holds at `now`.
+    pub fn balances(&mut self, now: SystemTime) -> Vec<Balance> {
+        self.expire(now);
+        let spots: Vec<Spot> = self.accounts.keys().cloned().collect();
+        let mut balances: Vec<Balance> = spots
+            .into_iter()
+            .filter_map(|spot| {
+                let account = self.account(now, &spot);
+                let rule = self.rules.get(spot.0)?;
+                Some(Balance {
+                    budget: Arc::clone(&rule.name),
+                    account: spot.1,
+                    limit: rule.limit,
+                    spent: rule.in_unit(account.spent),
+                    reserved: rule.in_unit(account.reserved),
+                    resets_at: account.window.end,
+                })
+            })
+            .collect();
+        balances.sort_by(|a, b| (&a.budget, &a.account).cmp(&(&b.budget, &b.account)));
+        balances
+    }
+
+    /// Takes over what was spent before this process began.
+    pub(super) fn restore(&mut self, now: SystemTime, place: usize, account: Option<Arc<str>>, spent: Spend) {
+        let spot = self.place(now, (place, account));
+        let amount = self.rules.get(place).map_or(0, |rule| rule.amount(spent));
+        self.account(now, &spot);
+        if let Some(account) = self.accounts.get_mut(&spot) {
+            account.spent = account.spent.saturating_add(amount);
+        }
+    }
+
+    fn release(&mut self, ticket: u64) -> Option<Vec<(Spot, u128)>> {
+        let reservation = self.reservations.remove(&ticket)?;
+        self.expiries.remove(&(reservation.expires, ticket));
+        for (spot, amount) in &reservation.parts {
+            if let Some(account) = self.accounts.get_mut(spot) {
+                account.reserved = account.reserved.saturating_sub(*amount);
+            }
+        }
+        Some(reservation.parts)
+    }
+
+    fn spot(&mut self, now: SystemTime, place: usize, payer: &Payer) -> Option<Spot> {
+        let account = self.rules.get(place)?.account(payer)?;
+        Some(self.place(now, (place, account)))
+    }
+
+    /// The account itself, or the shared one when there is no room for another.
+    fn place(&mut self, now: SystemTime, spot: Spot) -> Spot {
+        if spot.1.is_none() || self.accounts.contains_key(&spot) || self.accounts.len() < self.max_accounts {
+            return spot;
+        }
+        // Looking through all accounts is dear, so a flood of names does it once a minute.
+        let is_due = self
+            .pruned_at
+            .is_none_or(|at| now.duration_since(at).map_or(true, |since| since >= Duration::from_secs(60)));
+        if is_due {
+            self.pruned_at = Some(now);
+            self.accounts.retain(|_, account| {
+                account.reserved > 0 || (account.spent > 0 && !account.window.is_over(now))
+            });
+        }
+        if self.accounts.len() < self.max_accounts { spot } else { (spot.0, Some(OTHER_NAME.into())) }
+    }
+
+    /// The account at `now`, opened or begun anew if need be.
+    fn account(&mut self, now: SystemTime, spot: &Spot) -> Account {
+        let Some(rule) = self.rules.get(spot.0) else {
+            return Account { window: Window { start: now, end: None }, spent: 0, reserved: 0 };
+        };
+        let fresh = || Account { window: rule.window(now), spent: 0, reserved: 0 };
+        let account = self.accounts.entry(spot.clone()).or_insert_with(fresh);
+        if account.window.is_over(now) {
+            // Set right after having been far ahead, the clock must not hand out a second allowance.
+            let spent = if account.window.is_far_ahead(now) { account.spent } else { 0 };
+            *account = Account { window: rule.window(now), spent, reserved: account.reserved };
+        }
+        *account
+    }
+}

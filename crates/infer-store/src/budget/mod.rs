@@ -1,0 +1,182 @@
+//! Budgets: reserve before a call, settle after it.
+//!
+//! [`Machine`] decides and takes the time as an argument. [`Budgets`] is the machine behind a lock, filled from the ledger
+//! when a process starts. Whoever guards calls asks a [`BudgetGate`], which either this process or Redis stands behind.
+
+mod config;
+mod machine;
+#[cfg(test)]
+mod tests;
+mod window;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+
+pub use config::{Amount, BudgetConfig, BudgetRule, Every, OnExceed, Scope};
+pub use machine::{Balance, Decision, Exceeded, Machine, Payer, Spend};
+
+#[cfg(feature = "redis")]
+pub(crate) use machine::Rule;
+#[cfg(feature = "redis")]
+pub(crate) use window::Window;
+
+use crate::clock::Clock;
+use crate::ledger::{Dimension, Query};
+use crate::{Ledger, StoreError};
+
+/// Whoever can say whether a call fits its budgets.
+#[async_trait]
+pub trait BudgetGate: Send + Sync + fmt::Debug {
+    /// Reserves `estimate` for a call of `payer` in every budget that applies, or in none.
+    ///
+    /// # Errors
+    /// Why it cannot be said, where the operator wants that to stop calls.
+    async fn reserve(&self, payer: Payer, estimate: Spend) -> Result<Reserve, StoreError>;
+}
+
+/// What a gate says to a call.
+#[derive(Debug)]
+pub enum Reserve {
+    /// Go ahead.
+    Reserved(BudgetPermit),
+    /// Do not; [`Exceeded::action`] says what the operator wants done.
+    Exceeded(Exceeded),
+}
+
+/// Leave to spend. Dropping it returns what was reserved.
+#[must_use = "dropping it returns the reservation"]
+pub struct BudgetPermit {
+    /// Budgets that are used up and only warn.
+    pub warnings: Vec<Exceeded>,
+    settle: Option<Settle>,
+}
+
+/// Called once: with what was used, or with nothing when the permit was dropped.
+type Settle = Box<dyn FnOnce(Option<Spend>) + Send>;
+
+impl BudgetPermit {
+    pub(crate) fn new(warnings: Vec<Exceeded>, settle: impl FnOnce(Option<Spend>) + Send + 'static) -> Self {
+        Self { warnings, settle: Some(Box::new(settle)) }
+    }
+
+    /// Charges what was used instead of what was reserved.
+    pub fn settle(mut self, actual: Spend) {
+        if let Some(settle) = self.settle.take() {
+            settle(Some(actual));
+        }
+    }
+}
+
+impl Drop for BudgetPermit {
+    fn drop(&mut self) {
+        if let Some(settle) = self.settle.take() {
+            settle(None);
+        }
+    }
+}
+
+impl fmt::Debug for BudgetPermit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BudgetPermit").field("warnings", &self.warnings).finish_non_exhaustive()
+    }
+}
+
+/// The budgets of this process. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Budgets {
+    machine: Arc<Mutex<Machine>>,
+    clock: Clock,
+}
+
+impl Budgets {
+    /// Budgets that start with what `ledger` says was spent in their windows.
+    ///
+    /// The ledger counts whole hours of UTC. A window that begins within one, as days do in a few zones, starts with the
+    /// whole hour, so a restart may count up to an hour twice and never forgets any. Names that the ledger counts as
+    /// `(other)` start anew.
+    ///
+    /// # Errors
+    /// A wrong configuration, or why the ledger cannot be read.
+    pub fn open(config: &BudgetConfig, ledger: Option<&Ledger>, clock: Clock) -> Result<Self, StoreError> {
+        let mut machine = Machine::new(config)?;
+        if let Some(ledger) = ledger {
+            restore(&mut machine, ledger, &clock)?;
+        }
+        Ok(Self { machine: Arc::new(Mutex::new(machine)), clock })
+    }
+
+    /// What every account holds now.
+    pub fn balances(&self) -> Vec<Balance> {
+        let now = self.clock.now();
+        self.machine().balances(now)
+    }
+
+    /// The gate's answer, which here needs no waiting.
+    pub fn try_reserve(&self, payer: Payer, estimate: Spend) -> Reserve {
+        let now = self.clock.now();
+        let decision = self.machine().reserve(now, &payer, estimate);
+        match decision {
+            Decision::Exceeded(exceeded) => Reserve::Exceeded(exceeded),
+            Decision::Reserved { ticket, warnings } => {
+                let budgets = self.clone();
+                Reserve::Reserved(BudgetPermit::new(warnings, move |actual| {
+                    let now = budgets.clock.now();
+                    match actual {
+                        Some(actual) => budgets.machine().settle(now, ticket, &payer, actual),
+                        None => budgets.machine().refund(ticket),
+                    }
+                }))
+            }
+        }
+    }
+
+    fn machine(&self) -> MutexGuard<'_, Machine> {
+        self.machine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl BudgetGate for Budgets {
+    async fn reserve(&self, payer: Payer, estimate: Spend) -> Result<Reserve, StoreError> {
+        Ok(self.try_reserve(payer, estimate))
+    }
+}
+
+fn restore(machine: &mut Machine, ledger: &Ledger, clock: &Clock) -> Result<(), StoreError> {
+    let now = clock.now();
+    let questions: Vec<_> = machine
+        .rules()
+        .iter()
+        .map(|rule| {
+            let query = match rule.config.every {
+                Every::Total => Query::new(),
+                _ => Query::new().since(rule.window(now).start),
+            };
+            let dimension = match rule.config.per {
+                Scope::All => None,
+                Scope::Key => Some(Dimension::Key),
+                Scope::User => Some(Dimension::User),
+                Scope::Tag => Some(Dimension::Tag),
+                Scope::Provider => Some(Dimension::Provider),
+            };
+            (dimension, rule.config.only.clone(), query)
+        })
+        .collect();
+    for (place, (dimension, only, query)) in questions.into_iter().enumerate() {
+        let query = match dimension {
+            None => query,
+            Some(dimension) if only.is_empty() => query.by(dimension),
+            Some(dimension) => query.by(dimension).only(dimension, only),
+        };
+        for group in ledger.query(&query)?.groups {
+            let name = group.names.into_iter().next().flatten();
+            // Calls that named nobody are in no account of a budget for somebody.
+            if dimension.is_none() || name.is_some() {
+                machine.restore(now, place, name, Spend::new(group.sums.cost, group.sums.tokens()));
+            }
+        }
+    }
+    Ok(())
+}
