@@ -1,0 +1,177 @@
+//! Kinds of providers: which settings each has, how they are checked, and how a runner is made of them.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use infer_core::{InferenceError, ModelRunner, RunnerFactory};
+use remote_core::session::RemoteSessionActor;
+use remote_core::{ProviderConfig, RemoteRunner};
+
+use super::fault::Fault;
+use super::tree::Node;
+use super::typed;
+
+/// A kind of provider.
+pub(crate) trait Kind: Send + Sync {
+    /// The `type` in a configuration.
+    fn name(&self) -> &str;
+
+    /// Reads settings that stand at `path`; what is wrong goes into `faults`.
+    fn read(
+        &self,
+        node: &mut Node,
+        path: &str,
+        also: &[&str],
+        faults: &mut Vec<Fault>,
+    ) -> Option<Arc<dyn Settings>>;
+
+    /// The JSON Schema of its settings.
+    fn schema(&self) -> serde_json::Value;
+}
+
+/// Settings of one provider that have the right shape.
+#[async_trait]
+pub(crate) trait Settings: Send + Sync + fmt::Debug {
+    /// Whether the values make sense together.
+    fn check(&self, name: &str) -> Result<(), InferenceError>;
+
+    /// The runner.
+    async fn build(&self, name: &str) -> Result<Arc<dyn ModelRunner>, InferenceError>;
+}
+
+/// A kind whose settings are a type of this workspace.
+pub(crate) struct Remote<C>(PhantomData<fn() -> C>);
+
+impl<C> Remote<C> {
+    pub(crate) const fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<C: ProviderConfig + Clone> Kind for Remote<C> {
+    fn name(&self) -> &str {
+        C::KIND
+    }
+
+    fn read(
+        &self,
+        node: &mut Node,
+        path: &str,
+        also: &[&str],
+        faults: &mut Vec<Fault>,
+    ) -> Option<Arc<dyn Settings>> {
+        let config: C = typed::read(node, path, also, faults)?;
+        Some(Arc::new(RemoteSettings(config)))
+    }
+
+    fn schema(&self) -> serde_json::Value {
+        super::schema::of::<C>()
+    }
+}
+
+#[derive(Debug)]
+struct RemoteSettings<C>(C);
+
+#[async_trait]
+impl<C: ProviderConfig + Clone> Settings for RemoteSettings<C> {
+    fn check(&self, name: &str) -> Result<(), InferenceError> {
+        let shared = self.0.remote().validate();
+        let own = self.0.clone().into_provider(name).map(|_| ());
+        match (shared, own) {
+            (Err(InferenceError::Config { what: one }), Err(InferenceError::Config { what: other })) => {
+                Err(InferenceError::config(format!("{one}; {other}")))
+            }
+            (shared, own) => shared.and(own),
+        }
+    }
+
+    async fn build(&self, name: &str) -> Result<Arc<dyn ModelRunner>, InferenceError> {
+        let session = RemoteSessionActor::bootstrap(self.0.credentials()?).await?;
+        Ok(Arc::new(RemoteRunner::named(name, self.0.clone(), session)?))
+    }
+}
+
+/// A kind that a program brings; what its settings mean is its own matter.
+pub(crate) struct Foreign(pub(crate) Arc<dyn RunnerFactory>);
+
+impl Kind for Foreign {
+    fn name(&self) -> &str {
+        self.0.kind()
+    }
+
+    fn read(&self, node: &mut Node, _: &str, _: &[&str], _: &mut Vec<Fault>) -> Option<Arc<dyn Settings>> {
+        Some(Arc::new(ForeignSettings { factory: Arc::clone(&self.0), settings: node.to_json() }))
+    }
+
+    fn schema(&self) -> serde_json::Value {
+        serde_json::json!({"type": "object"})
+    }
+}
+
+struct ForeignSettings {
+    factory: Arc<dyn RunnerFactory>,
+    settings: serde_json::Value,
+}
+
+/// Without the settings, which may hold keys.
+impl fmt::Debug for ForeignSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ForeignSettings").field("factory", &self.factory).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Settings for ForeignSettings {
+    fn check(&self, _: &str) -> Result<(), InferenceError> {
+        Ok(())
+    }
+
+    async fn build(&self, name: &str) -> Result<Arc<dyn ModelRunner>, InferenceError> {
+        self.factory.build(name, self.settings.clone()).await
+    }
+}
+
+/// The kinds that can be named in a configuration.
+#[derive(Clone)]
+pub(crate) struct Kinds(Vec<Arc<dyn Kind>>);
+
+impl Kinds {
+    /// Those that are compiled in.
+    pub(crate) fn compiled() -> Self {
+        Self(vec![
+            #[cfg(feature = "openai")]
+            Arc::new(Remote::<runtime_openai::OpenAiConfig>::new()),
+        ])
+    }
+
+    /// Adds `factory`'s kind, in place of one of the same name.
+    pub(crate) fn add(&mut self, factory: Arc<dyn RunnerFactory>) {
+        self.0.retain(|kind| kind.name() != factory.kind());
+        self.0.push(Arc::new(Foreign(factory)));
+    }
+
+    pub(crate) fn of(&self, name: &str) -> Option<&dyn Kind> {
+        self.0.iter().find(|kind| kind.name() == name).map(AsRef::as_ref)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &dyn Kind> {
+        self.0.iter().map(AsRef::as_ref)
+    }
+}
+
+impl fmt::Debug for Kinds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter().map(Kind::name)).finish()
+    }
+}
+
+impl Default for Kinds {
+    fn default() -> Self {
+        Self::compiled()
+    }
+}
+
+/// Kinds of this workspace, each with the feature that brings it.
+pub(crate) const FEATURES: [&str; 3] = ["openai", "azure", "anthropic"];

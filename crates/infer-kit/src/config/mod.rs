@@ -1,0 +1,229 @@
+//! `llm.yaml`: reading it, checking it and saying everything that is wrong with it at once.
+//!
+//! A file goes through five steps, each in a file of its own: text to a tree with places ([`parse`]), variables filled
+//! in, settings overridden from the environment, short spellings made long, and sections read into their types. A fault
+//! in one setting stops nothing but what depends on it.
+
+mod fault;
+mod interpolate;
+mod kind;
+mod known;
+mod overrides;
+mod parse;
+mod provider;
+mod schema;
+mod secret;
+mod sections;
+mod shorthand;
+mod source;
+mod surroundings;
+mod tree;
+mod trouble;
+mod typed;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use infer_core::RunnerFactory;
+
+pub use fault::{Fault, Faults, Place};
+pub(crate) use kind::Kinds;
+pub use parse::Format;
+pub use provider::ProviderEntry;
+pub use sections::ModelChoice;
+pub use source::Source;
+pub use surroundings::{Process, Surroundings};
+
+use secret::Shown;
+use tree::{Node, Value};
+
+/// The largest configuration, in bytes: 16 MiB. A larger one is refused unread.
+pub const MAX_BYTES: u64 = 16 << 20;
+
+/// The most faults of one kind that are reported of one section; who has more has another problem.
+const MAX_FAULTS: usize = 100;
+
+/// A configuration without faults.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Config {
+    /// The upstreams by name; at least one.
+    pub providers: BTreeMap<String, ProviderEntry>,
+    /// The model that calls get which name none.
+    pub model: Option<ModelChoice>,
+    tree: Arc<Node>,
+}
+
+impl Config {
+    /// Checks a configuration that has no file, with the kinds of providers that are compiled in.
+    ///
+    /// JSON is read as the YAML that it is; read a [`Source`] of [`Format::Toml`] for TOML.
+    ///
+    /// # Errors
+    /// Every fault at once.
+    ///
+    /// ```
+    /// use std::collections::BTreeMap;
+    ///
+    /// use inference::Config;
+    ///
+    /// let text = "
+    /// providers:
+    ///   openai:
+    ///     api_key: ${OPENAI_API_KEY:-}
+    ///     timout: 30s
+    ///     rate_limit: { requests_per_second: -2 }
+    /// ";
+    /// let faults = Config::check(text, &BTreeMap::new()).unwrap_err();
+    /// assert_eq!(
+    ///     faults.to_string(),
+    ///     "5:5: providers.openai.timout: unknown key; did you mean timeout?\n\
+    ///      6:40: providers.openai.rate_limit.requests_per_second: must be above 0, got -2"
+    /// );
+    /// ```
+    pub fn check(text: &str, around: &dyn Surroundings) -> Result<Self, Faults> {
+        Reader::default().read(&Source::text(text, Format::Yaml), around)
+    }
+
+    /// Reads a file with the environment of this process.
+    ///
+    /// # Errors
+    /// Every fault at once; one alone when the file cannot be read, is empty, or is larger than [`MAX_BYTES`].
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Faults> {
+        Reader::default().file(path.as_ref(), &Process)
+    }
+
+    /// The JSON Schema of a configuration, for editors.
+    pub fn schema() -> serde_json::Value {
+        Reader::default().schema()
+    }
+
+    /// What was read, variables and overrides filled in and secrets replaced by `***`, as YAML.
+    pub fn show(&self) -> String {
+        let secrets = secret::secrets(&self.tree);
+        serde_saphyr::to_string(&Shown::new(&self.tree, &secrets)).unwrap_or_default()
+    }
+
+    /// The same for programs.
+    pub fn show_json(&self) -> serde_json::Value {
+        let secrets = secret::secrets(&self.tree);
+        serde_json::to_value(Shown::new(&self.tree, &secrets)).unwrap_or_default()
+    }
+}
+
+/// As [`Config::show`] has it.
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Config({})", self.show_json())
+    }
+}
+
+/// Reads configurations; knows which kinds of providers there are.
+#[derive(Clone, Debug, Default)]
+pub struct Reader {
+    kinds: Kinds,
+}
+
+impl Reader {
+    /// Adds a kind of provider, in place of one of the same name. Its settings are handed over as JSON and checked when
+    /// a runner is made of them.
+    #[must_use]
+    pub fn with_factory(mut self, factory: Arc<dyn RunnerFactory>) -> Self {
+        self.kinds.add(factory);
+        self
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// As for [`Config::from_file`].
+    pub fn file(&self, path: &Path, around: &dyn Surroundings) -> Result<Config, Faults> {
+        let source = Source::file(path)?;
+        self.read(&source, around)
+    }
+
+    /// Reads a source. Files that it names with `${file:…}` and variables come from `around`.
+    ///
+    /// # Errors
+    /// Every fault at once.
+    pub fn read(&self, source: &Source, around: &dyn Surroundings) -> Result<Config, Faults> {
+        let mut faults = Vec::new();
+        let config = self.collect(source, around, &mut faults);
+        match (Faults::of(faults, source.name()), config) {
+            (None, Some(config)) => Ok(config),
+            (Some(faults), _) => Err(faults),
+            (None, None) => Err(Faults::one(Fault::new(&Place::START, "", "cannot be read"), source.name())),
+        }
+    }
+
+    fn collect(&self, source: &Source, around: &dyn Surroundings, faults: &mut Vec<Fault>) -> Option<Config> {
+        let mut tree = match source.tree() {
+            Ok(tree) => tree,
+            Err(found) => {
+                faults.extend(found);
+                return None;
+            }
+        };
+        interpolate::fill(&mut tree, "", around, faults);
+        overrides::apply(&mut tree, around, faults);
+        let shown = Arc::new(tree.clone());
+        for (key, _) in tree.entries() {
+            if !sections::NAMES.contains(&key.name.as_str()) {
+                let message = known::unknown("key", &key.name, sections::NAMES);
+                faults.push(Fault::new(&key.place, key.name.as_str(), message));
+            }
+        }
+        let providers = self.providers(&mut tree, faults);
+        let sections = sections::read(&mut tree, faults);
+        Some(Config { providers, model: sections.model, tree: shown })
+    }
+
+    fn providers(&self, tree: &mut Node, faults: &mut Vec<Fault>) -> BTreeMap<String, ProviderEntry> {
+        const NONE: &str = "name at least one provider, such as openai:";
+        let mut found = BTreeMap::new();
+        let place = tree.place.clone();
+        let Some((_, node)) = tree.entry_mut("providers") else {
+            faults.push(Fault::new(&place, "providers", format!("is missing: {NONE}")));
+            return found;
+        };
+        let place = node.place.clone();
+        let Value::Table(entries) = &mut node.value else {
+            if !matches!(node.value, Value::Broken) {
+                faults.push(Fault::new(&place, "providers", format!("must be a table: {NONE}")));
+            }
+            return found;
+        };
+        if entries.is_empty() {
+            faults.push(Fault::new(&place, "providers", format!("is empty: {NONE}")));
+        }
+        for (key, node) in entries {
+            let path = format!("providers.{}", key.name);
+            if let Some(message) = bad_name(&key.name) {
+                faults.push(Fault::new(&key.place, path.as_str(), message));
+            }
+            if let Some(entry) = provider::read(node, &key.name, &path, &self.kinds, faults) {
+                found.insert(key.name.clone(), entry);
+            }
+        }
+        found
+    }
+
+    /// The JSON Schema of what it reads.
+    pub fn schema(&self) -> serde_json::Value {
+        schema::whole(&self.kinds)
+    }
+}
+
+/// What is wrong with a provider's name. It stands before the slash in `provider/model`.
+fn bad_name(name: &str) -> Option<&'static str> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.is_empty() || name.len() > 64 || !name.chars().all(fits) {
+        return Some("a name has 1 to 64 letters, digits, dots, dashes and underscores");
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,82 @@
+//! The JSON Schema of a configuration, so that editors complete it.
+//!
+//! The shape of settings is asked of the settings themselves: each type is read from a made-up value, and what it asks
+//! for on the way is written down. So the schema cannot lag behind the types.
+
+mod probe;
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value as Json, json};
+
+use super::kind::Kinds;
+pub(crate) use probe::of;
+
+/// The schema of a whole configuration.
+pub(crate) fn whole(kinds: &Kinds) -> Json {
+    let mut definitions = Map::new();
+    let mut named = Map::new();
+    let mut others = Vec::new();
+    for kind in kinds.iter() {
+        let reference = json!({"$ref": format!("#/$defs/{}", kind.name())});
+        definitions.insert(kind.name().to_owned(), provider(kind.name(), kind.schema()));
+        others.push(json!({"allOf": [reference, {"required": ["type"]}]}));
+        named.insert(kind.name().to_owned(), reference);
+    }
+    let mut properties = super::sections::schema();
+    properties.insert(
+        "providers".to_owned(),
+        json!({
+            "type": "object",
+            "description": "The upstreams, each under a name of its own.",
+            "properties": named,
+            "additionalProperties": {"anyOf": others},
+        }),
+    );
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "llm.yaml",
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": false,
+        "$defs": definitions,
+    })
+}
+
+/// What every provider understands, together with the settings of one kind.
+fn provider(kind: &str, mut schema: Json) -> Json {
+    let number = |text: &str| or_text(json!({"type": "number", "exclusiveMinimum": 0, "description": text}));
+    let whole = |text: &str| or_text(json!({"type": "integer", "minimum": 0, "description": text}));
+    let own = json!({
+        "type": {"const": kind, "description": "The kind of provider; the entry's name when absent."},
+        "priority": whole("Lower ones are asked first. 0."),
+        "weight": number("Its share of the calls among those of the same priority. 1."),
+        "model": {"type": "string", "description": "The model that calls get which name none."},
+        "timeout": {
+            "type": ["string", "number"],
+            "description": "The whole call: 30s, or a number of seconds. Short for timeouts.total.",
+        },
+        "max_retries": whole("Attempts after the first. Short for retry.attempts, which counts the first."),
+        "rate_limit": {
+            "type": "object",
+            "properties": {"requests_per_second": number("Short for rate_limits.requests_per_minute.")},
+            "additionalProperties": false,
+        },
+    });
+    if let (Some(schema), Json::Object(own)) = (schema.as_object_mut(), own) {
+        let properties = schema.entry("properties").or_insert_with(|| json!({}));
+        if let Some(properties) = properties.as_object_mut() {
+            properties.extend(own);
+        }
+    }
+    schema
+}
+
+/// A value that may also stand in a variable.
+pub(crate) fn or_text(schema: Json) -> Json {
+    json!({"anyOf": [schema, {"type": "string", "pattern": "\\$\\{"}]})
+}
+
+/// The schema of a table whose keys the operator invents.
+pub(crate) fn table_of<T: DeserializeOwned>() -> Json {
+    json!({"type": "object", "additionalProperties": of::<T>()})
+}
