@@ -1,1 +1,26 @@
-//! Routes over runners.
+#![doc = include_str!("../README.md")]
+
+mod ask;
+mod check;
+pub mod config;
+mod course;
+pub mod gate;
+mod names;
+mod needs;
+mod policy;
+mod registry;
+mod route;
+mod router;
+mod shadow;
+mod stream;
+mod table;
+mod target;
+mod verdict;
+mod work;
+
+pub use ask::TokenCount;
+pub use config::{PolicyConfig, RouteConfig, RouterConfig, ShadowConfig, TargetConfig};
+pub use gate::{Gate, Verdict};
+pub use needs::Needs;
+pub use registry::{FactsOf, ModelFacts, Provider, Registry};
+pub use router::{Router, RouterBuilder, TargetState};

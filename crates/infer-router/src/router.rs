@@ -1,0 +1,354 @@
+//! The router: a runner over runners.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use infer_core::{
+    CostEstimate, EmbedBatch, Embeddings, ExecuteBatch, Health, InferenceError, ListedModel, ModelRunner,
+    RunHandle, RunnerInfo,
+};
+use tokio::time::Instant;
+
+use crate::ask::{Ask, TokenCount};
+use crate::config::RouterConfig;
+use crate::course::{Course, SoFar};
+use crate::gate::{End, Gate, Spent};
+use crate::policy::Rolls;
+use crate::registry::Registry;
+use crate::shadow::Shadows;
+use crate::stream::RoutedStream;
+use crate::table::{Resolved, Table};
+use crate::work::{Answer, Answers, Vectors};
+
+/// Runs requests on the targets that routes name. See the crate's first page.
+///
+/// Dropping it ends the copies that run for shadow targets; calls keep what they need and go on.
+pub struct Router {
+    info: RunnerInfo,
+    table: ArcSwap<Table>,
+    gate: Option<Arc<dyn Gate>>,
+    count: Option<TokenCount>,
+    dice: Mutex<fastrand::Rng>,
+    shadows: Shadows,
+}
+
+/// Puts a [`Router`] together.
+pub struct RouterBuilder {
+    registry: Registry,
+    config: RouterConfig,
+    name: Arc<str>,
+    gate: Option<Arc<dyn Gate>>,
+    count: Option<TokenCount>,
+    seed: Option<u64>,
+}
+
+/// What is going on at one model of one provider.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct TargetState {
+    /// The provider's name.
+    pub provider: Arc<str>,
+    /// The model there, with a `*` where calls name it.
+    pub model: String,
+    /// Calls whose answer is not read to its end.
+    pub in_flight: u32,
+    /// Calls begun.
+    pub calls: u64,
+    /// Those of them that failed before content in a way that another target may do better.
+    pub failures: u64,
+    /// To the first content of streamed answers, as a moving average; `None` before the first.
+    pub latency: Option<Duration>,
+}
+
+impl Router {
+    /// A router with everything but providers and routes as usual.
+    ///
+    /// # Errors
+    /// [`InferenceError::Config`] with everything that is wrong, in one line.
+    pub fn new(registry: Registry, config: &RouterConfig) -> Result<Self, InferenceError> {
+        Self::builder(registry, config.clone()).build()
+    }
+
+    /// A router put together by hand.
+    pub fn builder(registry: Registry, config: RouterConfig) -> RouterBuilder {
+        RouterBuilder { registry, config, name: "router".into(), gate: None, count: None, seed: None }
+    }
+
+    /// Replaces all providers and routes at once. Running calls end on what they began with; what is known of targets that
+    /// stay is kept: calls in flight, latencies and whose turn it is.
+    ///
+    /// # Errors
+    /// As for [`Router::new`]; everything stays as it was then.
+    pub fn reload(&self, registry: Registry, config: &RouterConfig) -> Result<(), InferenceError> {
+        let table = Table::build(registry, config, Some(&self.table.load_full()))?;
+        self.table.store(Arc::new(table));
+        Ok(())
+    }
+
+    /// What is going on at every target, by provider and model.
+    pub fn targets(&self) -> Vec<TargetState> {
+        let (table, now) = (self.table.load_full(), Instant::now());
+        let state = |((provider, model), stats): (&(Arc<str>, String), &Arc<crate::target::TargetStats>)| {
+            let (calls, failures) = stats.counts();
+            TargetState {
+                provider: Arc::clone(provider),
+                model: model.clone(),
+                in_flight: stats.in_flight(),
+                calls,
+                failures,
+                latency: stats.latency(true).seconds(now).map(Duration::from_secs_f64),
+            }
+        };
+        let mut states: Vec<_> = table.stats().map(state).collect();
+        states.sort_by(|a, b| (&a.provider, &a.model).cmp(&(&b.provider, &b.model)));
+        states
+    }
+
+    /// Copies for shadow targets that run now.
+    pub fn shadows_in_flight(&self) -> usize {
+        self.shadows.running()
+    }
+
+    /// Asks every provider for its health, all at once.
+    pub async fn health_of_each(&self) -> Vec<(Arc<str>, Result<Health, InferenceError>)> {
+        let table = self.table.load_full();
+        let ask = table
+            .registry
+            .providers()
+            .map(|provider| async { (Arc::clone(provider.name()), provider.runner().health().await) });
+        join_all(ask).await
+    }
+
+    fn rolls(&self) -> Rolls {
+        let mut dice = self.dice.lock().unwrap_or_else(PoisonError::into_inner);
+        Rolls(dice.u64(..), dice.u64(..))
+    }
+
+    /// The course of `batch`, and when it must be over.
+    fn answers<'a>(
+        &'a self,
+        table: &'a Table,
+        batch: ExecuteBatch,
+    ) -> Result<Course<'a, Answers>, InferenceError> {
+        let Resolved { route, rest } = resolve(table, &batch.model, batch.routing.pin.as_deref())?;
+        if route.shadow.is_some() {
+            let roll = self.dice.lock().unwrap_or_else(PoisonError::into_inner).f64();
+            self.shadows.copy(&route, &rest, &batch, roll);
+        }
+        let wants = route.wants_for(&rest);
+        let wants = if self.gate.is_some() { wants.and(table.wants) } else { wants };
+        let ask = Ask::of(&batch, rest, wants, self.count.as_ref());
+        let begun = Instant::now();
+        Ok(Course {
+            table,
+            route,
+            ask,
+            gate: self.gate.as_deref(),
+            dice: &self.dice,
+            failover: batch.routing.failover,
+            begun,
+            due: batch.deadline.and_then(|limit| Some((begun.checked_add(limit)?, limit))),
+            so_far: SoFar::default(),
+            work: Answers::new(batch),
+        })
+    }
+}
+
+/// The route for `model`; one that no route knows is the pinned provider's own.
+fn resolve(table: &Table, model: &str, pin: Option<&str>) -> Result<Resolved, InferenceError> {
+    let resolved = table.resolve(model);
+    match pin.filter(|_| table.direct) {
+        Some(pin) if resolved.is_err() && table.registry.provider(pin).is_some() => {
+            table.resolve(&format!("{pin}/{model}"))
+        }
+        _ => resolved,
+    }
+}
+
+impl RouterBuilder {
+    /// Its name for logs and errors. `router`.
+    #[must_use]
+    pub fn with_name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Asks `gate` before every try.
+    #[must_use]
+    pub fn with_gate(mut self, gate: Arc<dyn Gate>) -> Self {
+        self.gate = Some(gate);
+        self
+    }
+
+    /// Counts input tokens with `count` instead of by their bytes.
+    #[must_use]
+    pub fn with_token_count(mut self, count: TokenCount) -> Self {
+        self.count = Some(count);
+        self
+    }
+
+    /// Draws from `seed`, so that a run can be repeated. Random when not set.
+    #[must_use]
+    pub fn with_seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// The router.
+    ///
+    /// # Errors
+    /// [`InferenceError::Config`] with everything that is wrong, in one line.
+    pub fn build(self) -> Result<Router, InferenceError> {
+        let table = Table::build(self.registry, &self.config, None)?;
+        let seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
+        Ok(Router {
+            info: RunnerInfo::new("router", self.name),
+            table: ArcSwap::from_pointee(table),
+            gate: self.gate,
+            count: self.count,
+            dice: Mutex::new(fastrand::Rng::with_seed(seed)),
+            shadows: Shadows::default(),
+        })
+    }
+}
+
+#[async_trait]
+impl ModelRunner for Router {
+    fn info(&self) -> &RunnerInfo {
+        &self.info
+    }
+
+    async fn execute(&self, batch: ExecuteBatch) -> Result<RunHandle, InferenceError> {
+        let table = self.table.load_full();
+        let request_id = batch.request_id.clone();
+        let course = self.answers(&table, batch)?;
+        let due = course.due;
+        let mut won = course.run().await?;
+        match won.answer {
+            Answer::Whole(meta, whole) => {
+                won.held.settle(Spent { end: End::Whole, usage: whole.usage, cost: whole.cost });
+                Ok(RunHandle::collected(meta, *whole))
+            }
+            Answer::Streamed(run) => {
+                let meta = run.meta().clone();
+                let stream = RoutedStream::new(run.into_stream(), won.held, due, won.provider, request_id);
+                Ok(RunHandle::streaming(meta, stream))
+            }
+        }
+    }
+
+    async fn embed(&self, batch: EmbedBatch) -> Result<Embeddings, InferenceError> {
+        let table = self.table.load_full();
+        let Resolved { route, rest } = resolve(&table, &batch.model, batch.routing.pin.as_deref())?;
+        let begun = Instant::now();
+        let course = Course {
+            table: &table,
+            ask: Ask::of_embedding(&batch, rest),
+            route,
+            gate: self.gate.as_deref(),
+            dice: &self.dice,
+            failover: batch.routing.failover,
+            begun,
+            due: batch.deadline.and_then(|limit| Some((begun.checked_add(limit)?, limit))),
+            so_far: SoFar::default(),
+            work: Vectors::new(batch),
+        };
+        let mut won = course.run().await?;
+        won.held.settle(Spent { end: End::Whole, usage: won.answer.usage, cost: won.answer.cost });
+        Ok(won.answer)
+    }
+
+    /// The names of routes and aliases, and where `provider/model` is allowed, what each provider lists under its name.
+    ///
+    /// A provider that cannot be asked is left out; the error is the first one if there is nothing else to list.
+    async fn models(&self) -> Result<Vec<ListedModel>, InferenceError> {
+        let table = self.table.load_full();
+        let mut listed: Vec<ListedModel> = table
+            .names()
+            .map(|(name, route)| {
+                let mut model = ListedModel::new(name);
+                let windows = route.into_iter().flat_map(|route| route.targets());
+                model.context_window = windows.filter_map(|target| target.facts("").context_window).max();
+                model
+            })
+            .collect();
+        let ask = table
+            .registry
+            .providers()
+            .filter(|_| table.direct)
+            .map(|provider| async { (Arc::clone(provider.name()), provider.runner().models().await) });
+        let mut failed = None;
+        for (provider, answer) in join_all(ask).await {
+            match answer {
+                Ok(models) => listed.extend(models.into_iter().map(|mut model| {
+                    model.id = format!("{provider}/{}", model.id);
+                    // The entry as received has another name.
+                    model.wire = None;
+                    model
+                })),
+                Err(error) => {
+                    tracing::debug!(%provider, %error, "no list of models");
+                    failed = failed.or(Some(error));
+                }
+            }
+        }
+        match failed {
+            Some(error) if listed.is_empty() => Err(error),
+            _ => {
+                listed.sort_by(|a, b| (a.id.contains('/'), &a.id).cmp(&(b.id.contains('/'), &b.id)));
+                listed.dedup_by(|later, first| later.id == first.id);
+                Ok(listed)
+            }
+        }
+    }
+
+    /// The quickest answer of all providers; the last error if none answers.
+    async fn health(&self) -> Result<Health, InferenceError> {
+        let mut best: Option<Result<Health, InferenceError>> = None;
+        for (_, answer) in self.health_of_each().await {
+            best = match (best, answer) {
+                (Some(Ok(best)), Ok(health)) if health.latency >= best.latency => Some(Ok(best)),
+                (Some(Ok(best)), Err(_)) => Some(Ok(best)),
+                (_, answer) => Some(answer),
+            };
+        }
+        best.unwrap_or_else(|| Err(InferenceError::config("there are no providers to ask")))
+    }
+
+    /// What the call costs at the target that would be chosen now.
+    fn estimate(&self, batch: &ExecuteBatch) -> Option<CostEstimate> {
+        let table = self.table.load_full();
+        let Resolved { route, rest } = resolve(&table, &batch.model, batch.routing.pin.as_deref()).ok()?;
+        let wants = route.wants_for(&rest);
+        let ask = Ask::of(batch, rest, wants, self.count.as_ref());
+        let (now, rolls) = (Instant::now(), self.rolls());
+        let target = route.stages.iter().find_map(|stage| stage.peek(&ask, now, rolls))?;
+        let mut batch = batch.clone();
+        batch.model = target.model.name(&ask.rest).into_owned();
+        target.changes.apply(&mut batch);
+        target.provider.runner().estimate(&batch)
+    }
+
+    /// Until the first target of the route lets a call through.
+    fn ready_in(&self, model: &str) -> Duration {
+        let table = self.table.load_full();
+        let Ok(Resolved { route, rest }) = table.resolve(model) else { return Duration::ZERO };
+        route.targets().map(|target| target.ready_in(&rest)).min().unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Router {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Router").field("name", &self.info.name).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for RouterBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RouterBuilder").field("name", &self.name).finish_non_exhaustive()
+    }
+}
