@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::fault::Fault;
 use super::surroundings::Surroundings;
-use super::tree::{Node, Value, join};
+use super::tree::{Node, Value, join, join_index};
 
 /// The longest file that `${file:…}` takes in: keys and certificates fit.
 const LONGEST_FILE: u64 = 1 << 20;
@@ -30,7 +30,7 @@ pub(crate) fn fill(node: &mut Node, path: &str, around: &dyn Surroundings, fault
         },
         Value::List(items) => {
             for (index, item) in items.iter_mut().enumerate() {
-                fill(item, &join(path, &index.to_string()), around, faults);
+                fill(item, &join_index(path, index), around, faults);
             }
         }
         Value::Table(entries) => {

@@ -11,6 +11,8 @@ mod known;
 mod overrides;
 mod parse;
 mod provider;
+mod report;
+mod routes;
 mod schema;
 mod secret;
 mod sections;
@@ -27,6 +29,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use infer_core::RunnerFactory;
+use infer_router::RouterConfig;
+use infer_store::{BudgetConfig, LedgerConfig};
 
 pub use fault::{Fault, Faults, Place};
 pub(crate) use kind::Kinds;
@@ -53,6 +57,12 @@ pub struct Config {
     pub providers: BTreeMap<String, ProviderEntry>,
     /// The model that calls get which name none.
     pub model: Option<ModelChoice>,
+    /// Routes and aliases as they are written; [`Config::routing`] adds what follows from the providers.
+    pub router: RouterConfig,
+    /// What may be spent.
+    pub budgets: BudgetConfig,
+    /// What is kept of settled calls.
+    pub ledger: LedgerConfig,
     tree: Arc<Node>,
 }
 
@@ -176,8 +186,13 @@ impl Reader {
             }
         }
         let providers = self.providers(&mut tree, faults);
-        let sections = sections::read(&mut tree, faults);
-        Some(Config { providers, model: sections.model, tree: shown })
+        let names: Vec<String> = match tree.entry("providers") {
+            Some((_, node)) => node.entries().iter().map(|(key, _)| key.name.clone()).collect(),
+            None => Vec::new(),
+        };
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let sections::Sections { model, router, budgets, ledger } = sections::read(&mut tree, &names, faults);
+        Some(Config { providers, model, router, budgets, ledger, tree: shown })
     }
 
     fn providers(&self, tree: &mut Node, faults: &mut Vec<Fault>) -> BTreeMap<String, ProviderEntry> {

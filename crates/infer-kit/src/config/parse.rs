@@ -8,7 +8,7 @@ use serde_saphyr::{DuplicateKeyPolicy, Error as YamlError, Location, Spanned};
 use toml::de::{DeTable, DeValue};
 
 use super::fault::{Fault, Place};
-use super::tree::{Key, Node, Value, join};
+use super::tree::{Key, Node, Value, join, join_index};
 
 /// How a configuration is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +74,7 @@ fn twice(node: &Node, path: &str, faults: &mut Vec<Fault>) {
     }
     if let Value::List(items) = &node.value {
         for (index, child) in items.iter().enumerate() {
-            twice(child, &join(path, &index.to_string()), faults);
+            twice(child, &join_index(path, index), faults);
         }
     }
 }

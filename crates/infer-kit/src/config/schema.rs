@@ -5,7 +5,6 @@
 
 mod probe;
 
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json, json};
 
 use super::kind::Kinds;
@@ -48,7 +47,7 @@ fn provider(kind: &str, mut schema: Json) -> Json {
     let whole = |text: &str| or_text(json!({"type": "integer", "minimum": 0, "description": text}));
     let own = json!({
         "type": {"const": kind, "description": "The kind of provider; the entry's name when absent."},
-        "priority": whole("Lower ones are asked first. 0."),
+        "priority": whole("Lower ones are asked first. 1."),
         "weight": number("Its share of the calls among those of the same priority. 1."),
         "model": {"type": "string", "description": "The model that calls get which name none."},
         "timeout": {
@@ -74,9 +73,4 @@ fn provider(kind: &str, mut schema: Json) -> Json {
 /// A value that may also stand in a variable.
 pub(crate) fn or_text(schema: Json) -> Json {
     json!({"anyOf": [schema, {"type": "string", "pattern": "\\$\\{"}]})
-}
-
-/// The schema of a table whose keys the operator invents.
-pub(crate) fn table_of<T: DeserializeOwned>() -> Json {
-    json!({"type": "object", "additionalProperties": of::<T>()})
 }

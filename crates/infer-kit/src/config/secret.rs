@@ -18,7 +18,7 @@ const SECRET: [&str; 8] =
 
 /// Whether what stands at `path` must not be shown.
 pub(crate) fn is_secret(path: &str) -> bool {
-    path.split('.').any(|name| SECRET.contains(&name))
+    path.split(['.', '[']).any(|name| SECRET.contains(&name))
 }
 
 /// Whether `name` is a secret in a table that is one, or not.

@@ -1,11 +1,20 @@
 //! Everything in a configuration beside the providers.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use infer_core::{ExecuteBatch, InferenceError, ModelRunner, RunHandle, RunnerInfo};
+use infer_router::{Provider, Registry, RouterConfig};
+use infer_store::{BudgetConfig, LedgerConfig, StoreError};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
 
 use super::fault::Fault;
+use super::known::nearest;
+use super::report::{report, report_one};
 use super::schema;
-use super::tree::Node;
+use super::tree::{Node, Value};
 use super::typed;
 
 /// The model that calls get which name none: `openai/gpt-4o`, or `{ provider: openai, model: gpt-4o }`.
@@ -52,23 +61,104 @@ impl ModelChoice {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sections {
     pub(crate) model: Option<ModelChoice>,
+    pub(crate) router: RouterConfig,
+    pub(crate) budgets: BudgetConfig,
+    pub(crate) ledger: LedgerConfig,
 }
 
-/// The names of the sections, the providers among them.
-pub(crate) const NAMES: [&str; 2] = ["providers", "model"];
+/// Those of them that the router reads as one.
+const ROUTING: [&str; 5] = ["routes", "aliases", "default_route", "direct", "max_cooldown_wait"];
 
-/// Reads every section of `tree` but the providers.
-pub(crate) fn read(tree: &mut Node, faults: &mut Vec<Fault>) -> Sections {
-    let mut sections = Sections::default();
-    if let Some((_, node)) = tree.entry_mut("model") {
-        sections.model = typed::read::<Option<ModelChoice>>(node, "model", &[], faults).flatten();
+/// The names of the sections, the providers among them.
+pub(crate) const NAMES: [&str; 9] = [
+    "providers",
+    "model",
+    "routes",
+    "aliases",
+    "default_route",
+    "direct",
+    "max_cooldown_wait",
+    "budgets",
+    "ledger",
+];
+
+/// Reads every section of `tree` but the providers, whose names are `providers`.
+pub(crate) fn read(tree: &mut Node, providers: &[&str], faults: &mut Vec<Fault>) -> Sections {
+    let model = tree.entry_mut("model").and_then(|(_, node)| {
+        let model = typed::read::<Option<ModelChoice>>(node, "model", &[], faults).flatten();
+        let provider = model.as_ref().and_then(|model| model.provider.as_deref());
+        if let Some(provider) = provider.filter(|provider| !providers.contains(provider)) {
+            let shown: String = provider.chars().take(40).collect();
+            let near = nearest(provider, providers.iter().copied());
+            let near = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+            report_one(&format!("provider: there is no provider {shown:?}{near}"), node, "model", faults);
+        }
+        model
+    });
+    let router = routing(tree, providers, faults);
+    let budgets = section(tree, "budgets", faults, BudgetConfig::validate);
+    let ledger = section(tree, "ledger", faults, LedgerConfig::validate);
+    Sections { model, router, budgets, ledger }
+}
+
+fn section<T: DeserializeOwned + Default>(
+    tree: &mut Node,
+    name: &str,
+    faults: &mut Vec<Fault>,
+    validate: fn(&T) -> Result<(), StoreError>,
+) -> T {
+    let Some((_, node)) = tree.entry_mut(name) else { return T::default() };
+    let Some(config) = typed::read::<T>(node, name, &[], faults) else { return T::default() };
+    if let Err(StoreError::Config { what }) = validate(&config) {
+        // The paths of the checks begin with the section.
+        report(&InferenceError::config(what), tree, "", faults);
     }
-    sections
+    config
+}
+
+/// The routes, checked against providers of these names.
+fn routing(tree: &mut Node, providers: &[&str], faults: &mut Vec<Fault>) -> RouterConfig {
+    let entries = ROUTING.iter().filter_map(|name| tree.take(name)).collect();
+    let mut node = Node::new(tree.place.clone(), Value::Table(entries));
+    let Some(config) = typed::read::<RouterConfig>(&mut node, "", &[], faults) else {
+        return RouterConfig::default();
+    };
+    let registry = providers.iter().fold(Registry::new(), |registry, name| {
+        registry.with(Provider::new(*name, Arc::new(Unbuilt(RunnerInfo::new("unbuilt", *name)))))
+    });
+    let mut found = Vec::new();
+    config.validate(&registry, &mut found);
+    for fault in found.iter().filter(|fault| !fault.starts_with("providers.")) {
+        report_one(fault, &node, "", faults);
+    }
+    config
+}
+
+/// Stands for a provider whose runner is not made yet, so that routes can be checked.
+#[derive(Debug)]
+struct Unbuilt(RunnerInfo);
+
+#[async_trait]
+impl ModelRunner for Unbuilt {
+    fn info(&self) -> &RunnerInfo {
+        &self.0
+    }
+
+    async fn execute(&self, _: ExecuteBatch) -> Result<RunHandle, InferenceError> {
+        Err(InferenceError::config("a provider that is only checked cannot be called"))
+    }
 }
 
 /// The schema of every section but the providers.
 pub(crate) fn schema() -> Map<String, Json> {
     let mut properties = Map::new();
     properties.insert("model".to_owned(), schema::of::<ModelChoice>());
+    if let Json::Object(mut router) = schema::of::<RouterConfig>()
+        && let Some(Json::Object(routing)) = router.remove("properties")
+    {
+        properties.extend(routing);
+    }
+    properties.insert("budgets".to_owned(), schema::of::<BudgetConfig>());
+    properties.insert("ledger".to_owned(), schema::of::<LedgerConfig>());
     properties
 }

@@ -48,6 +48,11 @@ impl Source {
         self
     }
 
+    /// Changes with the text.
+    pub(crate) fn digest(&self) -> blake3::Hash {
+        blake3::hash(self.text.as_bytes())
+    }
+
     pub(crate) fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }

@@ -46,7 +46,7 @@ fn the_shape_with_a_rate_limit_loads_with_and_without_a_key() {
         assert!(settings.contains("requests_per_minute: Some(120)"), "{settings}");
         assert!(settings.contains("endpoint: \"https://api.openai.com/v1\""), "{settings}");
         assert!(settings.contains(&format!("api_key: {key},")), "{settings}");
-        assert_eq!((openai.kind.as_str(), openai.priority, openai.weight), ("openai", 0, 1.0));
+        assert_eq!((openai.kind.as_str(), openai.priority, openai.weight), ("openai", 1, 1.0));
     }
 }
 

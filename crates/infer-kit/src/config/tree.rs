@@ -173,3 +173,8 @@ fn guess(text: &str) -> serde_json::Value {
 pub(crate) fn join(parent: &str, name: &str) -> String {
     if parent.is_empty() { name.to_owned() } else { format!("{parent}.{name}") }
 }
+
+/// `parent[0]`.
+pub(crate) fn join_index(parent: &str, index: usize) -> String {
+    format!("{parent}[{index}]")
+}

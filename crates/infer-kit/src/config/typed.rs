@@ -16,7 +16,7 @@ use super::MAX_FAULTS;
 use super::fault::Fault;
 use super::known::unknown;
 use super::secret::is_secret;
-use super::tree::{Node, Value, join};
+use super::tree::{Node, Value, join, join_index};
 use super::trouble::Trouble;
 
 /// Reads `node`, which stands at `path`. Keys in `also` are known at the top beside those of `T`.
@@ -71,7 +71,7 @@ impl Way<'_> {
         match self {
             Self::Top(path) => (*path).to_owned(),
             Self::Below { parent, name, .. } => join(&parent.path(), name),
-            Self::Item { parent, step } => join(&parent.path(), &step.to_string()),
+            Self::Item { parent, step } => join_index(&parent.path(), *step),
         }
     }
 

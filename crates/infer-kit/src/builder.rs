@@ -1,0 +1,110 @@
+//! How an [`Inference`] is put together.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use infer_core::{InferenceError, RunnerFactory};
+use infer_router::{FactsOf, Gate};
+
+use crate::config::{Process, Reader, Source, Surroundings};
+use crate::inference::{Inference, Listener, Plan, ReloadError, Reloaded};
+
+/// Puts an [`Inference`] together.
+#[derive(Clone, Default)]
+pub struct InferenceBuilder {
+    reader: Reader,
+    file: Option<PathBuf>,
+    source: Option<Source>,
+    around: Option<Arc<dyn Surroundings>>,
+    facts: Option<FactsOf>,
+    gate: Option<Arc<dyn Gate>>,
+    listener: Option<Listener>,
+}
+
+impl InferenceBuilder {
+    /// Reads this file, and reads it again on every reload.
+    #[must_use]
+    pub fn with_file(mut self, path: impl AsRef<Path>) -> Self {
+        self.file = Some(path.as_ref().to_owned());
+        self
+    }
+
+    /// Begins with this text. Without a file there is nothing to reload from; see [`Inference::apply`].
+    #[must_use]
+    pub fn with_source(mut self, source: Source) -> Self {
+        self.source = Some(source);
+        self
+    }
+
+    /// Adds a kind of provider, in place of one of the same name.
+    #[must_use]
+    pub fn with_factory(mut self, factory: Arc<dyn RunnerFactory>) -> Self {
+        self.reader = self.reader.with_factory(factory);
+        self
+    }
+
+    /// Reads variables and files from here instead of from this process.
+    #[must_use]
+    pub fn with_surroundings(mut self, around: Arc<dyn Surroundings>) -> Self {
+        self.around = Some(around);
+        self
+    }
+
+    /// Looks up here what is known of models: context windows, and what they cannot do.
+    #[must_use]
+    pub fn with_facts(mut self, facts: FactsOf) -> Self {
+        self.facts = Some(facts);
+        self
+    }
+
+    /// Asks `gate` before every try, as budgets want it.
+    #[must_use]
+    pub fn with_gate(mut self, gate: Arc<dyn Gate>) -> Self {
+        self.gate = Some(gate);
+        self
+    }
+
+    /// Tells `listener` of every reload, whatever became of it. It is called between two reloads and must be quick.
+    #[must_use]
+    pub fn with_listener(
+        mut self,
+        listener: impl Fn(&Result<Reloaded, ReloadError>) + Send + Sync + 'static,
+    ) -> Self {
+        self.listener = Some(Arc::new(listener));
+        self
+    }
+
+    /// Everything as configured.
+    ///
+    /// # Errors
+    /// [`InferenceError::Config`] with every fault of the configuration; whatever a provider's credential source says.
+    pub async fn build(self) -> Result<Inference, InferenceError> {
+        let around = self.around.unwrap_or_else(|| Arc::new(Process));
+        let source = match (self.source, &self.file) {
+            (Some(source), _) => source,
+            (None, Some(path)) => Source::file(path)?,
+            (None, None) => return Err(InferenceError::config("there is no configuration: name a file or a source")),
+        };
+        let config = self.reader.read(&source, &*around)?;
+        let plan = Plan {
+            reader: self.reader,
+            around,
+            file: self.file,
+            facts: self.facts,
+            has_gate: self.gate.is_some(),
+            listener: self.listener,
+        };
+        Inference::start(config, plan, self.gate).await
+    }
+}
+
+impl fmt::Debug for InferenceBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InferenceBuilder")
+            .field("reader", &self.reader)
+            .field("file", &self.file)
+            .field("source", &self.source)
+            .finish_non_exhaustive()
+    }
+}

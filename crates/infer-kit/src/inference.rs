@@ -1,0 +1,321 @@
+//! A configuration at work.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use infer_core::{
+    CostEstimate, EmbedBatch, Embeddings, ExecuteBatch, Health, InferenceError, ListedModel, ModelRunner,
+    RunHandle, RunnerInfo,
+};
+use infer_router::{FactsOf, Provider, Registry, Router};
+use tokio::sync::Mutex;
+
+use crate::builder::InferenceBuilder;
+use crate::config::{Config, Faults, Reader, Source, Surroundings};
+use crate::watch::Watch;
+
+/// Everything a configuration describes, as one runner. Cheap to clone; clones are the same.
+///
+/// ```no_run
+/// # async fn demo() -> Result<(), inference::core::InferenceError> {
+/// use inference::core::{ExecuteBatch, ModelRunner};
+///
+/// let inference = inference::Inference::from_file("llm.yaml").await?;
+/// let run = inference.execute(ExecuteBatch::new("gpt-4o-mini", "Say hello")).await?;
+/// println!("{}", run.collect().await?.text());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Inference {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    info: RunnerInfo,
+    router: Router,
+    /// What calls and questions see; replaced as a whole.
+    current: ArcSwap<Current>,
+    /// Held over a reload, so that two of them do not mix.
+    reloading: Mutex<()>,
+    pub(crate) plan: Plan,
+}
+
+/// How a configuration becomes runners.
+pub(crate) struct Plan {
+    pub(crate) reader: Reader,
+    pub(crate) around: Arc<dyn Surroundings>,
+    pub(crate) file: Option<PathBuf>,
+    pub(crate) facts: Option<FactsOf>,
+    pub(crate) has_gate: bool,
+    pub(crate) listener: Option<Listener>,
+}
+
+/// Told of every reload.
+pub(crate) type Listener = Arc<dyn Fn(&Result<Reloaded, ReloadError>) + Send + Sync>;
+
+struct Current {
+    config: Config,
+    default_model: Option<String>,
+    built: Built,
+}
+
+/// Runners by provider, each with the fingerprint of the settings it was made of.
+type Built = BTreeMap<String, (blake3::Hash, Arc<dyn ModelRunner>)>;
+
+/// What a reload changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reloaded {
+    /// Providers that go on as they were, with their breakers, limits and connections.
+    pub kept: Vec<String>,
+    /// Providers that are new or whose settings changed, and begin anew.
+    pub built: Vec<String>,
+    /// Providers that are gone. Calls that run there end there.
+    pub removed: Vec<String>,
+}
+
+/// Why a reload changed nothing.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReloadError {
+    /// The configuration has faults.
+    #[error("{0}")]
+    Faults(#[from] Faults),
+    /// It has none, and a provider or the routes could not be made of it.
+    #[error("{0}")]
+    Runner(#[from] InferenceError),
+}
+
+impl From<ReloadError> for InferenceError {
+    fn from(error: ReloadError) -> Self {
+        match error {
+            ReloadError::Faults(faults) => faults.into(),
+            ReloadError::Runner(error) => error,
+        }
+    }
+}
+
+impl Inference {
+    /// Everything that a file describes, with the environment of this process.
+    ///
+    /// # Errors
+    /// [`InferenceError::Config`] with every fault of the file; whatever a provider's credential source says.
+    pub async fn from_file(path: impl AsRef<Path>) -> Result<Self, InferenceError> {
+        Self::builder().with_file(path).build().await
+    }
+
+    /// One put together by hand: own kinds of providers, own variables, text instead of a file.
+    pub fn builder() -> InferenceBuilder {
+        InferenceBuilder::default()
+    }
+
+    pub(crate) async fn start(
+        config: Config,
+        plan: Plan,
+        gate: Option<Arc<dyn infer_router::Gate>>,
+    ) -> Result<Self, InferenceError> {
+        let (built, _) = plan.runners(&config, &Built::new()).await?;
+        let mut router = Router::builder(plan.registry(&built), config.routing());
+        if let Some(gate) = gate {
+            router = router.with_gate(gate);
+        }
+        let inner = Inner {
+            info: RunnerInfo::new("inference", "inference"),
+            router: router.build()?,
+            current: ArcSwap::from_pointee(Current::new(config, built)),
+            reloading: Mutex::new(()),
+            plan,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The runner as everything that takes one wants it.
+    pub fn into_runner(self) -> Arc<dyn ModelRunner> {
+        Arc::new(self)
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> Config {
+        self.inner.current.load().config.clone()
+    }
+
+    /// The runner of one provider, past all routes.
+    pub fn provider(&self, name: &str) -> Option<Arc<dyn ModelRunner>> {
+        self.inner.current.load().built.get(name).map(|(_, runner)| Arc::clone(runner))
+    }
+
+    /// The router, for its targets and the health of each.
+    pub fn router(&self) -> &Router {
+        &self.inner.router
+    }
+
+    /// Reads the file again and puts it in force: see [`Inference::apply`].
+    ///
+    /// # Errors
+    /// As for [`Inference::apply`]; also when it was not made from a file.
+    pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
+        self.replace(|plan| match &plan.file {
+            Some(path) => Ok(plan.reader.file(path, &*plan.around)?),
+            None => Err(InferenceError::config("there is no file to read again: apply a source").into()),
+        })
+        .await
+    }
+
+    /// Puts another configuration in force, all of it or nothing.
+    ///
+    /// Providers whose settings did not change, secrets included, keep their runners, and with them breakers, limits and
+    /// connections; targets keep what routing knows of them. Calls in flight finish on what they started with.
+    ///
+    /// # Errors
+    /// Every fault of the source, or why a runner cannot be made. What was in force stays.
+    pub async fn apply(&self, source: &Source) -> Result<Reloaded, ReloadError> {
+        self.replace(|plan| Ok(plan.reader.read(source, &*plan.around)?)).await
+    }
+
+    async fn replace(
+        &self,
+        read: impl FnOnce(&Plan) -> Result<Config, ReloadError>,
+    ) -> Result<Reloaded, ReloadError> {
+        // Read under the lock, so that of two reloads the later one stands.
+        let _alone = self.inner.reloading.lock().await;
+        let outcome = match read(&self.inner.plan) {
+            Ok(config) => self.put(config).await.map_err(ReloadError::from),
+            Err(error) => Err(error),
+        };
+        match &outcome {
+            Ok(reloaded) => tracing::info!(
+                kept = reloaded.kept.len(),
+                built = reloaded.built.len(),
+                removed = reloaded.removed.len(),
+                "configuration reloaded"
+            ),
+            Err(error) => tracing::error!(%error, "configuration not reloaded: the one before stays in force"),
+        }
+        if let Some(listener) = &self.inner.plan.listener {
+            listener(&outcome);
+        }
+        outcome
+    }
+
+    async fn put(&self, config: Config) -> Result<Reloaded, InferenceError> {
+        let inner = &self.inner;
+        let before = inner.current.load_full();
+        let (built, mut reloaded) = inner.plan.runners(&config, &before.built).await?;
+        reloaded.removed = before.built.keys().filter(|name| !built.contains_key(*name)).cloned().collect();
+        inner.router.reload(inner.plan.registry(&built), &config.routing())?;
+        inner.current.store(Arc::new(Current::new(config, built)));
+        Ok(reloaded)
+    }
+
+    /// Reloads whenever the file changes, and on SIGHUP where there is such a thing, until the result is dropped.
+    ///
+    /// A file that is being written is read once it has been quiet for a moment. What goes wrong is logged, and told to
+    /// the listener of [`InferenceBuilder::with_listener`]; the configuration in force stays. Files named by `${file:…}`
+    /// are read at every reload and are not watched.
+    ///
+    /// # Errors
+    /// [`InferenceError::Config`] when it was not made from a file, or when that cannot be watched.
+    pub fn watch(&self) -> Result<Watch, InferenceError> {
+        Watch::begin(self)
+    }
+
+    fn named<'a>(&self, model: &'a mut String) -> &'a mut String {
+        if model.is_empty()
+            && let Some(default) = &self.inner.current.load().default_model
+        {
+            model.clone_from(default);
+        }
+        model
+    }
+}
+
+impl Current {
+    fn new(config: Config, built: Built) -> Self {
+        Self { default_model: config.default_model(), config, built }
+    }
+}
+
+impl Plan {
+    /// A runner for each provider: the one there is where nothing changed, a new one otherwise.
+    async fn runners(&self, config: &Config, before: &Built) -> Result<(Built, Reloaded), InferenceError> {
+        if !config.budgets.limits.is_empty() && !self.has_gate {
+            return Err(InferenceError::config(
+                "budgets: are set and nobody keeps them: build with a gate that does, or take them out",
+            ));
+        }
+        let mut built = Built::new();
+        let mut reloaded = Reloaded::default();
+        for (name, entry) in &config.providers {
+            let kept = before.get(name).filter(|(fingerprint, _)| *fingerprint == entry.fingerprint);
+            let runner = match kept {
+                Some((_, runner)) => {
+                    reloaded.kept.push(name.clone());
+                    Arc::clone(runner)
+                }
+                None => {
+                    reloaded.built.push(name.clone());
+                    entry.settings.build(name).await?
+                }
+            };
+            built.insert(name.clone(), (entry.fingerprint, runner));
+        }
+        Ok((built, reloaded))
+    }
+
+    fn registry(&self, built: &Built) -> Registry {
+        built.iter().fold(Registry::new(), |registry, (name, (_, runner))| {
+            let provider = Provider::new(name.as_str(), Arc::clone(runner));
+            registry.with(match &self.facts {
+                Some(facts) => provider.with_facts(Arc::clone(facts)),
+                None => provider,
+            })
+        })
+    }
+}
+
+#[async_trait]
+impl ModelRunner for Inference {
+    fn info(&self) -> &RunnerInfo {
+        &self.inner.info
+    }
+
+    async fn execute(&self, mut batch: ExecuteBatch) -> Result<RunHandle, InferenceError> {
+        self.named(&mut batch.model);
+        self.inner.router.execute(batch).await
+    }
+
+    async fn embed(&self, mut batch: EmbedBatch) -> Result<Embeddings, InferenceError> {
+        self.named(&mut batch.model);
+        self.inner.router.embed(batch).await
+    }
+
+    async fn models(&self) -> Result<Vec<ListedModel>, InferenceError> {
+        self.inner.router.models().await
+    }
+
+    async fn health(&self) -> Result<Health, InferenceError> {
+        self.inner.router.health().await
+    }
+
+    fn estimate(&self, batch: &ExecuteBatch) -> Option<CostEstimate> {
+        if batch.model.is_empty() {
+            let mut named = batch.clone();
+            self.named(&mut named.model);
+            return self.inner.router.estimate(&named);
+        }
+        self.inner.router.estimate(batch)
+    }
+}
+
+impl fmt::Debug for Inference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let current = self.inner.current.load();
+        let providers: Vec<_> = current.built.keys().collect();
+        f.debug_struct("Inference").field("providers", &providers).finish_non_exhaustive()
+    }
+}
