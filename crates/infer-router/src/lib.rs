@@ -23,4 +23,4 @@ pub use config::{PolicyConfig, RouteConfig, RouterConfig, ShadowConfig, TargetCo
 pub use gate::{Gate, Verdict};
 pub use needs::Needs;
 pub use registry::{FactsOf, ModelFacts, Provider, Registry};
-pub use router::{Router, RouterBuilder, TargetState};
+pub use router::{Choice, Router, RouterBuilder, TargetState};

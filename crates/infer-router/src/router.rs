@@ -19,9 +19,11 @@ use crate::course::{Course, SoFar};
 use crate::gate::{End, Gate, Spent};
 use crate::policy::Rolls;
 use crate::registry::Registry;
+use crate::route::Pick;
 use crate::shadow::Shadows;
 use crate::stream::RoutedStream;
 use crate::table::{Resolved, Table};
+use crate::target::Passed;
 use crate::work::{Answer, Answers, Vectors};
 
 /// Runs requests on the targets that routes name. See the crate's first page.
@@ -64,6 +66,18 @@ pub struct TargetState {
     pub latency: Option<Duration>,
 }
 
+/// A target chosen for a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Choice {
+    /// The route.
+    pub route: Arc<str>,
+    /// The provider's name.
+    pub provider: Arc<str>,
+    /// The model there.
+    pub model: String,
+}
+
 impl Router {
     /// A router with everything but providers and routes as usual.
     ///
@@ -89,7 +103,24 @@ impl Router {
         Ok(())
     }
 
-    /// What is going on at every target, by provider and model.
+    /// Chooses a target as a call does, so that it counts as its turn, and asks nobody but it whether it is ready. `None`
+    /// when no route or no target takes the call now.
+    pub fn choose(&self, batch: &ExecuteBatch) -> Option<Choice> {
+        let table = self.table.load();
+        let Resolved { route, rest } = resolve(&table, &batch.model, batch.routing.pin.as_deref()).ok()?;
+        let wants = route.wants_for(&rest);
+        let ask = Ask::of(batch, rest, wants, self.count.as_ref());
+        match route.pick(&ask, &Passed::default(), Instant::now(), &|| self.rolls()) {
+            Pick::Ready(target) => Some(Choice {
+                route: Arc::clone(&route.name),
+                provider: Arc::clone(target.provider.name()),
+                model: target.model.name(&ask.rest).into_owned(),
+            }),
+            Pick::Cooling(_) | Pick::Nobody => None,
+        }
+    }
+
+    /// What is going on at every target, by provider and model; where calls name the model, once there was one.
     pub fn targets(&self) -> Vec<TargetState> {
         let (table, now) = (self.table.load_full(), Instant::now());
         let state = |((provider, model), stats): (&(Arc<str>, String), &Arc<crate::target::TargetStats>)| {
@@ -104,6 +135,7 @@ impl Router {
             }
         };
         let mut states: Vec<_> = table.stats().map(state).collect();
+        states.retain(|state| state.calls > 0 || !state.model.contains('*'));
         states.sort_by(|a, b| (&a.provider, &a.model).cmp(&(&b.provider, &b.model)));
         states
     }
