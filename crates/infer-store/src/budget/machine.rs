@@ -157,10 +157,10 @@ pub struct Machine {
 type Spot = (usize, Option<Arc<str>>);
 
 #[derive(Debug)]
-pub(super) struct Rule {
-    pub(super) name: Arc<str>,
-    pub(super) config: BudgetRule,
-    pub(super) limit: Amount,
+pub(crate) struct Rule {
+    pub(crate) name: Arc<str>,
+    pub(crate) config: BudgetRule,
+    pub(crate) limit: Amount,
     pub(super) zone: TimeZone,
 }
 
@@ -178,7 +178,7 @@ struct Reservation {
 }
 
 impl Rule {
-    pub(super) fn new(config: &BudgetRule) -> Self {
+    pub(crate) fn new(config: &BudgetRule) -> Self {
         Self {
             name: config.name.as_str().into(),
             limit: config.limit(),
@@ -188,7 +188,7 @@ impl Rule {
     }
 
     /// The account that `payer` has here, if this budget is about them.
-    pub(super) fn account(&self, payer: &Payer) -> Option<Option<Arc<str>>> {
+    pub(crate) fn account(&self, payer: &Payer) -> Option<Option<Arc<str>>> {
         let name = payer.named(self.config.per)?;
         let fits = |name: &Arc<str>| {
             self.config.only.is_empty() || self.config.only.iter().any(|only| **only == **name)
@@ -196,30 +196,30 @@ impl Rule {
         name.is_none_or(fits).then(|| name.cloned())
     }
 
-    pub(super) fn amount(&self, spend: Spend) -> u128 {
+    pub(crate) fn amount(&self, spend: Spend) -> u128 {
         spend.in_unit_of(self.limit)
     }
 
-    pub(super) fn allowed(&self) -> u128 {
+    pub(crate) fn allowed(&self) -> u128 {
         match self.limit {
             Amount::Usd(usd) => usd.picos(),
             Amount::Tokens(tokens) => tokens,
         }
     }
 
-    pub(super) fn in_unit(&self, amount: u128) -> Amount {
+    pub(crate) fn in_unit(&self, amount: u128) -> Amount {
         match self.limit {
             Amount::Usd(_) => Amount::Usd(Usd::from_picos(amount)),
             Amount::Tokens(_) => Amount::Tokens(amount),
         }
     }
 
-    pub(super) fn window(&self, now: SystemTime) -> Window {
+    pub(crate) fn window(&self, now: SystemTime) -> Window {
         Window::around(now, self.config.every, &self.zone)
     }
 
     /// What the operator wants done with a call of `payer` that does not fit.
-    pub(super) fn action(&self, payer: &Payer) -> OnExceed {
+    pub(crate) fn action(&self, payer: &Payer) -> OnExceed {
         match &self.config.on_exceed {
             // It has been downgraded already; sending it there again would never end.
             OnExceed::Downgrade(route) if payer.route.as_deref() == Some(route) => OnExceed::Warn,
@@ -227,7 +227,7 @@ impl Rule {
         }
     }
 
-    pub(super) fn exceeded(
+    pub(crate) fn exceeded(
         &self,
         account: Option<Arc<str>>,
         used: u128,

@@ -19,8 +19,6 @@ pub use machine::{Balance, Decision, Exceeded, Machine, Payer, Spend};
 
 #[cfg(feature = "redis")]
 pub(crate) use machine::Rule;
-#[cfg(feature = "redis")]
-pub(crate) use window::Window;
 
 use crate::clock::Clock;
 use crate::ledger::{Dimension, Query};
@@ -130,6 +128,18 @@ impl Budgets {
                 }))
             }
         }
+    }
+
+    /// Counts what a call used that had reserved nothing here.
+    #[cfg(feature = "redis")]
+    pub(crate) fn charge(&self, payer: &Payer, actual: Spend) {
+        let now = self.clock.now();
+        self.machine().settle(now, u64::MAX, payer, actual);
+    }
+
+    #[cfg(feature = "redis")]
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     fn machine(&self) -> MutexGuard<'_, Machine> {

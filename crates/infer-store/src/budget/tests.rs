@@ -171,7 +171,9 @@ fn names_without_end_share_an_account_and_take_no_memory() {
 #[tokio::test]
 async fn budgets_begin_with_what_the_ledger_says_was_spent() {
     let directory = tempfile::tempdir().unwrap();
-    let ledger = Ledger::open(directory.path(), LedgerConfig::default()).unwrap();
+    let now = at(86_400 * 2 + 3_700);
+    let clock = Clock::new(move || now);
+    let ledger = Ledger::open_at(directory.path(), LedgerConfig::default(), clock.clone()).unwrap();
     for (number, seconds) in [0, 86_400 * 2, 86_400 * 2 + 3_600].into_iter().enumerate() {
         let mut row = LedgerRow::new(at(seconds), "m", format!("call-{number}"));
         row.key = Some(["a", "a", "b"][number].to_owned());
@@ -183,8 +185,7 @@ async fn budgets_begin_with_what_the_ledger_says_was_spent() {
     (money.tokens, money.usd, money.only) = (None, Some(1.0), vec!["a".to_owned()]);
     let limits =
         vec![rule("daily", Scope::All, Every::Day, 100), rule("keys", Scope::Key, Every::Hour, 100), money];
-    let now = at(86_400 * 2 + 3_700);
-    let budgets = Budgets::open(&config(limits), Some(&ledger), Clock::new(move || now)).unwrap();
+    let budgets = Budgets::open(&config(limits), Some(&ledger), clock).unwrap();
     let spent = |budgets: &Budgets, name: &str, account: Option<&str>| {
         let found =
             budgets.balances().into_iter().find(|b| &*b.budget == name && b.account.as_deref() == account);

@@ -1,7 +1,8 @@
 //! Which requests are the same: a keyed hash over all that changes the answer.
 //!
 //! Not in it is what only moves the answer (request id, deadline, priority, whether it streams), what only labels the
-//! call (user, metadata), and what only changes its speed and price (service tier, prediction). The order of members in
+//! call (user, metadata), what only changes its speed and price (service tier, prediction), and how it is routed, except
+//! for the provider it is pinned to. The order of members in
 //! JSON does not count; that of messages, parts and tools does.
 
 use std::cell::Cell;
@@ -162,6 +163,7 @@ impl Form {
         for kind in &batch.modalities {
             self.text(kind);
         }
+        self.string(batch.routing.pin.as_ref());
         self.extra(&batch.extra, &TRANSPORT_ONLY);
         Some(())
     }
@@ -430,7 +432,7 @@ impl<'de> Visitor<'de> for Digest<'_> {
 mod tests {
     use std::time::Duration;
 
-    use infer_core::{JsonSchema, Messages, Priority, ReasoningEffort, RequestId, WireFormat};
+    use infer_core::{JsonSchema, Messages, Priority, ReasoningEffort, RequestId, Routing, WireFormat};
     use proptest::prelude::*;
     use serde_json::Value;
 
@@ -461,6 +463,7 @@ mod tests {
             plain().with_user("u"),
             plain().with_metadata("k", "v"),
             plain().with_prediction("hello"),
+            plain().with_routing(Routing::default().without_failover().with_sticky_key("k")),
             plain().with_extra("stream", raw("true")),
             plain().with_extra("stream_options", raw("{\"include_usage\":true}")),
             plain().with_temperature(-0.0),
@@ -475,7 +478,9 @@ mod tests {
         let tool = |schema: &str| plain().with_tools([ToolSpec::function("f", "d", raw(schema))]);
         let mut strict = tool("{}");
         strict.tools = vec![ToolSpec::function("f", "d", raw("{}")).strict()];
-        let say = |message: Message| ExecuteBatch::new("m", [Message::system("be brief"), message]).with_temperature(0.0);
+        let say = |message: Message| {
+            ExecuteBatch::new("m", [Message::system("be brief"), message]).with_temperature(0.0)
+        };
         let different = [
             plain(),
             ExecuteBatch::new("m2", plain().messages).with_temperature(0.0),
@@ -505,6 +510,7 @@ mod tests {
             plain().with_response_format(JsonSchema::new("s", raw("{}"))),
             plain().with_response_format(JsonSchema::new("s", raw("{}")).strict()),
             plain().with_modalities(["audio"]),
+            plain().with_routing(Routing::default().pinned_to("azure")),
             plain().with_extra("top_k", raw("1")),
             plain().with_extra("top_k", raw("2")),
             plain().with_extra("n", raw("18446744073709551617")),
@@ -540,13 +546,32 @@ mod tests {
         let debug = format!("{:#?}", plain());
         let members: Vec<&str> = debug
             .lines()
-            .filter_map(|line| line.strip_prefix("    ").filter(|line| !line.starts_with([' ', '}', ']', ')'])))
+            .filter_map(|line| {
+                line.strip_prefix("    ").filter(|line| !line.starts_with([' ', '}', ']', ')']))
+            })
             .filter_map(|line| line.split(':').next())
             .collect();
         let known = [
-            "request_id", "model", "messages", "mode", "sampling", "max_output_tokens", "reasoning_effort", "tools",
-            "tool_choice", "parallel_tool_calls", "response_format", "modalities", "prediction", "service_tier", "user",
-            "metadata", "deadline", "priority", "extra",
+            "request_id",
+            "model",
+            "messages",
+            "mode",
+            "sampling",
+            "max_output_tokens",
+            "reasoning_effort",
+            "tools",
+            "tool_choice",
+            "parallel_tool_calls",
+            "response_format",
+            "modalities",
+            "prediction",
+            "service_tier",
+            "user",
+            "metadata",
+            "deadline",
+            "priority",
+            "routing",
+            "extra",
         ];
         assert_eq!(members, known);
         let sampling = format!("{:?}", infer_core::Sampling::default());
@@ -596,9 +621,15 @@ mod tests {
     /// Writes JSON with its members backwards and blanks between.
     fn backwards(value: &Value) -> String {
         match value {
-            Value::Array(items) => format!("[ {} ]", items.iter().map(backwards).collect::<Vec<_>>().join(" , ")),
+            Value::Array(items) => {
+                format!("[ {} ]", items.iter().map(backwards).collect::<Vec<_>>().join(" , "))
+            }
             Value::Object(members) => {
-                let parts: Vec<_> = members.iter().rev().map(|(n, v)| format!("{} : {}", Value::from(n.as_str()), backwards(v))).collect();
+                let parts: Vec<_> = members
+                    .iter()
+                    .rev()
+                    .map(|(n, v)| format!("{} : {}", Value::from(n.as_str()), backwards(v)))
+                    .collect();
                 format!("{{ {} }}", parts.join(" , "))
             }
             leaf => leaf.to_string(),
