@@ -84,7 +84,9 @@ impl InferenceBuilder {
         let source = match (self.source, &self.file) {
             (Some(source), _) => source,
             (None, Some(path)) => Source::file(path)?,
-            (None, None) => return Err(InferenceError::config("there is no configuration: name a file or a source")),
+            (None, None) => {
+                return Err(InferenceError::config("there is no configuration: name a file or a source"));
+            }
         };
         let config = self.reader.read(&source, &*around)?;
         let plan = Plan {

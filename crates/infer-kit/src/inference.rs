@@ -194,7 +194,9 @@ impl Inference {
                 removed = reloaded.removed.len(),
                 "configuration reloaded"
             ),
-            Err(error) => tracing::error!(%error, "configuration not reloaded: the one before stays in force"),
+            Err(error) => {
+                tracing::error!(%error, "configuration not reloaded: the one before stays in force")
+            }
         }
         if let Some(listener) = &self.inner.plan.listener {
             listener(&outcome);

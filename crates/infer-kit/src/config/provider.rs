@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::fault::Fault;
 use super::kind::{FEATURES, Kinds, Settings};
 use super::known::nearest;
-use super::shorthand::{lengthen, number};
 use super::report::report;
+use super::shorthand::{lengthen, number};
 use super::tree::{Node, Value, join};
 
 /// What every kind of provider understands here, beside its own settings.

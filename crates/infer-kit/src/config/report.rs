@@ -4,7 +4,7 @@ use infer_core::InferenceError;
 
 use super::fault::Fault;
 use super::tree::{Node, join};
-use super::trouble::{one_line, scrub};
+use super::trouble::{one_line, scrub, scrub_filled};
 
 /// Reports `error` about what was read from `node` at `path`. A configuration error is a list of faults.
 pub(crate) fn report(error: &InferenceError, node: &Node, path: &str, faults: &mut Vec<Fault>) {
@@ -37,6 +37,7 @@ pub(crate) fn report_one(fault: &str, node: &Node, path: &str, faults: &mut Vec<
         message.truncate(message.find(", got ").unwrap_or(message.len()));
         scrub(&mut message, wrong);
     }
+    scrub_filled(&mut message, wrong);
     let whole = match &wrong.written_as {
         Some(written) if is_there => written.to_string(),
         _ if below.is_empty() => path.to_owned(),

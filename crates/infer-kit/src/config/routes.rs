@@ -15,7 +15,10 @@ impl Config {
         let mut implied = RouterConfig::default();
         for (name, provider) in &self.providers {
             let Some(model) = &provider.model else { continue };
-            if model.contains('*') || routing.routes.contains_key(model) || routing.aliases.contains_key(model) {
+            if model.contains('*')
+                || routing.routes.contains_key(model)
+                || routing.aliases.contains_key(model)
+            {
                 continue;
             }
             let target = TargetConfig {
@@ -32,7 +35,9 @@ impl Config {
             && !routing.routes.contains_key("*")
         {
             let target = TargetConfig { provider: name.clone(), ..TargetConfig::default() };
-            routing.routes.insert("*".to_owned(), RouteConfig { targets: vec![target], ..RouteConfig::default() });
+            routing
+                .routes
+                .insert("*".to_owned(), RouteConfig { targets: vec![target], ..RouteConfig::default() });
         }
         routing
     }

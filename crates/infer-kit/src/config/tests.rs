@@ -208,6 +208,52 @@ fn every_fault_is_one_line_with_its_place_its_path_and_the_way_out() {
 }
 
 #[test]
+fn faults_of_routes_budgets_and_ledger_stand_where_they_are() {
+    let table: &[(&str, &[&str])] = &[
+        (
+            "model: {provider: opnai, model: m}\n",
+            &["2:19: model.provider: there is no provider \"opnai\"; did you mean openai?"],
+        ),
+        (
+            "routes:\n  a:\n    targets:\n    - {provider: opnai, weight: 0}\n    - {provider: openai, wieght: 1}\n  b: {targets: [], fallback: [nowhere]}\nmax_cooldown_wait: never\n",
+            &[
+                "5:18: routes.a.targets[0].provider: there is no provider \"opnai\"; did you mean \"openai\"?",
+                "5:33: routes.a.targets[0].weight: must be above 0 and finite, got 0",
+                "6:26: routes.a.targets[1].wieght: unknown key; did you mean weight?",
+                "7:16: routes.b.targets: must have at least one target",
+                "7:30: routes.b.fallback: there is no route \"nowhere\"",
+                "8:20: max_cooldown_wait: \"never\" is not a duration such as 30s or 500ms: expected number at 0",
+            ],
+        ),
+        (
+            "routes:\n  a: {targets: [{provider: openai}], fallback: [b]}\n  b: {targets: [{provider: openai}], fallback: [a]}\n",
+            &["3:48: routes.a.fallback: goes in a circle: a -> b -> a"],
+        ),
+        (
+            "routes: {a: {targets: [{provider: openai, weight: -1}], policy: wieghted}}\n",
+            &[
+                "2:51: routes.a.targets[0].weight: must be above 0 and finite, got -1",
+                "2:65: routes.a.policy: must be one of weighted, priority, least_in_flight, lowest_latency, lowest_cost, sticky, got \"wieghted\"; did you mean weighted?",
+            ],
+        ),
+        (
+            "budgets:\n  limits:\n  - {name: a, every: week, usd: 1}\n  - {every: day, usd: -1}\n  - {name: c, every: day, usd: -1}\nledger: {queue_rows: 0, keep_hour: 3d}\n",
+            &[
+                "4:22: budgets.limits[0].every: must be one of hour, day, month, total, got \"week\"",
+                "5:5: budgets.limits[1]: needs name",
+                "6:34: budgets.limits[2].usd: must be above 0 and at most 1e15, got -1",
+                "7:22: ledger.queue_rows: must be from 1 to 16777216, got 0",
+                "7:25: ledger.keep_hour: unknown key; did you mean keep_hours?",
+            ],
+        ),
+    ];
+    for (text, expect) in table {
+        let expect: Vec<String> = expect.iter().map(|line| format!("llm.yaml:{line}")).collect();
+        assert_eq!(faults(&format!("providers: {{openai: {{}}}}\n{text}")), expect.join("\n"), "{text}");
+    }
+}
+
+#[test]
 fn faults_of_toml_and_json_stand_where_they_are() {
     let of = |text: &str, format| {
         Reader::default().read(&Source::text(text, format), &Variables::new()).unwrap_err().to_string()
@@ -276,6 +322,14 @@ fn a_missing_variable_is_named_with_its_place_and_no_value_is_ever_shown() {
     );
     assert!(!given.contains("sk-url") && given.contains("base URL \"***\""), "{given}");
     assert!(given.contains("retry.attempts: must be at least 1") && !given.contains("got"), "{given}");
+}
+
+#[test]
+fn a_value_from_a_variable_is_not_shown_by_what_is_said_of_the_list_it_is_in() {
+    let text =
+        "providers: {openai: {}}\nroutes:\n  b: {targets: [{provider: \"${P}\"}], fallback: [\"${F}\"]}\n";
+    let given = faults_with(text, &[("P", "sk-provider"), ("F", "sk-fallback")]);
+    assert!(given.lines().count() == 2 && !given.contains("sk-"), "{given}");
 }
 
 #[test]
@@ -443,7 +497,14 @@ fn the_schema_knows_every_setting_and_where_a_variable_may_stand() {
     assert_eq!(openai["base_url"]["type"], "string");
     assert_eq!(openai["prices"]["enum"], serde_json::json!(["auto", "published", "none"]));
     assert_eq!(openai["retry"]["additionalProperties"], false);
-    assert!(schema["properties"].get("model").is_some());
+    let sections = &schema["properties"];
+    assert!(sections.get("model").is_some());
+    let target = &sections["routes"]["additionalProperties"]["properties"]["targets"]["items"];
+    assert_eq!(target["properties"]["provider"]["type"], "string");
+    assert_eq!(target["properties"]["max_output_tokens"]["anyOf"][0]["type"], "integer");
+    let budget = &sections["budgets"]["properties"]["limits"]["items"]["properties"];
+    assert_eq!(budget["every"]["enum"], serde_json::json!(["hour", "day", "month", "total"]));
+    assert_eq!(sections["ledger"]["properties"]["keep_rows"]["type"], "string");
 }
 
 /// A configuration that uses most of what there is.

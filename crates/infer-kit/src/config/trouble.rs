@@ -50,6 +50,17 @@ pub(crate) fn scrub(message: &mut String, node: &Node) {
     }
 }
 
+/// Takes whatever below `node` came from outside out of `message`.
+pub(crate) fn scrub_filled(message: &mut String, node: &Node) {
+    match &node.value {
+        // Shorter ones are words like any other, and no secrets.
+        Value::Text(text) if node.is_filled && text.len() >= 4 => scrub(message, node),
+        Value::List(items) => items.iter().for_each(|item| scrub_filled(message, item)),
+        Value::Table(entries) => entries.iter().for_each(|(_, item)| scrub_filled(message, item)),
+        _ => {}
+    }
+}
+
 /// Messages are one line, whatever a value held.
 pub(crate) fn one_line(message: &str) -> String {
     message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
