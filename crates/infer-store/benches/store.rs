@@ -7,7 +7,12 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use infer_core::{Usage, Usd};
+use infer_core::{
+    Choice, Completion, ExecuteBatch, FinishKind, InferenceError, ModelRunner, RunHandle, RunnerInfo, Usage,
+    Usd,
+};
+use infer_store::budget::{BudgetConfig, Budgets, Payer, Reserve, Spend};
+use infer_store::cache::{CacheConfig, CachedRunner, ResponseCache};
 use infer_store::ledger::{Dimension, Period, Query, RowCost};
 use infer_store::{Clock, Ledger, LedgerConfig, LedgerRow};
 
@@ -132,9 +137,119 @@ async fn ten_million_rows() {
     println!("file after compaction: {} bytes", size("ledger.redb"));
 }
 
+/// A runner that must not be asked.
+#[derive(Debug)]
+struct Nobody(RunnerInfo);
+
+#[async_trait::async_trait]
+impl ModelRunner for Nobody {
+    fn info(&self) -> &RunnerInfo {
+        &self.0
+    }
+
+    async fn execute(&self, _: ExecuteBatch) -> Result<RunHandle, InferenceError> {
+        Err(InferenceError::invalid_request("asked"))
+    }
+}
+
+fn answer() -> Completion {
+    let mut completion = Completion::default();
+    let mut choice = Choice::new(0);
+    choice.text = "x".repeat(4_096);
+    choice.finish = Some(FinishKind::Stop.into());
+    completion.choices.push(choice);
+    completion
+}
+
+/// A question and an answer of 4 KiB each, through the decorator.
+async fn cache_hits() {
+    const HITS: u32 = 100_000;
+    let cache = ResponseCache::in_memory(CacheConfig::default(), Clock::system()).unwrap();
+    let runner = CachedRunner::new(Nobody(RunnerInfo::new("test", "up")), cache.clone());
+    let ask = || ExecuteBatch::new("gpt-4o-mini", "word ".repeat(820)).with_temperature(0.0);
+    let key = cache.secret().key("up", None, &ask()).unwrap();
+    cache.keep(key, answer(), None);
+    let batch = ask();
+    let start = Instant::now();
+    for _ in 0..HITS {
+        let run = runner.execute(batch.clone()).await.unwrap();
+        assert_eq!(std::hint::black_box(run).meta().attempts, 0);
+    }
+    println!("cache hit, question and answer of 4 KiB, in memory: {:.2?}", start.elapsed() / HITS);
+
+    let directory = tempfile::tempdir().unwrap();
+    let config = CacheConfig { disk_bytes: 1 << 26, ..CacheConfig::default() };
+    let open = || ResponseCache::open(directory.path(), config.clone(), Clock::system()).unwrap();
+    let cache = open();
+    let keys: Vec<_> = (0..1_000)
+        .map(|number: u32| cache.secret().key("up", None, &ask().with_seed(number.into())).unwrap())
+        .collect();
+    for key in &keys {
+        cache.keep(*key, answer(), None);
+    }
+    drop(cache);
+    let cache = open();
+    let start = Instant::now();
+    let mut found = 0_u32;
+    for key in &keys {
+        found += u32::from(cache.find(*key).await.is_some());
+    }
+    println!(
+        "cache hit, answer of 4 KiB, first from disk: {:.2?} ({found} of 1000)",
+        start.elapsed() / 1_000
+    );
+}
+
+/// Budgets of three dimensions in this process.
+fn budgets_in_process() {
+    const CALLS: u32 = 200_000;
+    let config: BudgetConfig = serde_json::from_str(
+        r#"{"limits": [{"name": "a", "every": "month", "usd": 1e9},
+            {"name": "k", "per": "key", "every": "day", "usd": 1e9},
+            {"name": "u", "per": "user", "every": "hour", "tokens": 1000000000000}]}"#,
+    )
+    .unwrap();
+    let budgets = Budgets::open(&config, None, Clock::system()).unwrap();
+    let mut payer = Payer::key("team-a");
+    payer.user = Some("user-1".into());
+    let spend = Spend::new(Usd::from_picos(1_000), 10);
+    let start = Instant::now();
+    for _ in 0..CALLS {
+        if let Reserve::Reserved(permit) = budgets.try_reserve(payer.clone(), spend) {
+            permit.settle(spend);
+        }
+    }
+    println!("budget, reserve and settle in three accounts: {:.2?}", start.elapsed() / CALLS);
+}
+
+/// Against the server at `REDIS_URL`, one call after another.
+#[cfg(feature = "redis")]
+async fn limit_over_redis() {
+    use infer_store::shared::{LimitConfig, Redis, RedisConfig, RedisLimit};
+    let Ok(url) = std::env::var("REDIS_URL") else {
+        return println!("limit over Redis: not measured, REDIS_URL is not set");
+    };
+    let redis = Redis::new(RedisConfig::at(url)).unwrap();
+    let limit = RedisLimit::new(redis, "bench", LimitConfig::new(1e9, 1e9).unwrap());
+    let mut times = Vec::new();
+    for _ in 0..20_000 {
+        let id = infer_core::RequestId::generate();
+        let start = Instant::now();
+        limit.take(&id, 1.0).await.unwrap();
+        times.push(start.elapsed());
+    }
+    times.sort_unstable();
+    let at = |share: usize| times.get(times.len() * share / 100).copied().unwrap_or_default();
+    println!("limit over Redis on loopback: median {:.0?}, p99 {:.0?}", at(50), at(99));
+}
+
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     runtime.block_on(async {
+        cache_hits().await;
+        budgets_in_process();
+        #[cfg(feature = "redis")]
+        limit_over_redis().await;
         append_from_sixteen_writers().await;
         ten_million_rows().await;
     });

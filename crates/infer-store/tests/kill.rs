@@ -2,7 +2,7 @@
 //! with rows. This test binary is its own child.
 
 #![cfg(unix)]
-#![expect(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "a test")]
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::io::{BufRead, BufReader, Write};
 use std::ops::ControlFlow;

@@ -42,16 +42,21 @@ impl Payer {
         Self { key: Some(name.into()), ..Self::default() }
     }
 
-    fn named(&self, scope: Scope) -> Option<Option<&Arc<str>>> {
-        match scope {
-            Scope::All => Some(None),
-            Scope::Key => self.key.as_ref().map(Some),
-            Scope::User => self.user.as_ref().map(Some),
-            Scope::Tag => self.tag.as_ref().map(Some),
-            Scope::Provider => self.provider.as_ref().map(Some),
-        }
+    fn named(&self, scope: Scope) -> Option<Holder> {
+        let name = match scope {
+            Scope::All => return Some(Holder(None)),
+            Scope::Key => &self.key,
+            Scope::User => &self.user,
+            Scope::Tag => &self.tag,
+            Scope::Provider => &self.provider,
+        };
+        name.clone().map(|name| Holder(Some(name)))
     }
 }
+
+/// Whose account it is; the one of a budget for all has no name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Holder(pub(crate) Option<Arc<str>>);
 
 /// What a call is expected to use, or has used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -188,12 +193,11 @@ impl Rule {
     }
 
     /// The account that `payer` has here, if this budget is about them.
-    pub(crate) fn account(&self, payer: &Payer) -> Option<Option<Arc<str>>> {
-        let name = payer.named(self.config.per)?;
-        let fits = |name: &Arc<str>| {
-            self.config.only.is_empty() || self.config.only.iter().any(|only| **only == **name)
-        };
-        name.is_none_or(fits).then(|| name.cloned())
+    pub(crate) fn account(&self, payer: &Payer) -> Option<Holder> {
+        let holder = payer.named(self.config.per)?;
+        let only = &self.config.only;
+        let fits = |name: &Arc<str>| only.is_empty() || only.iter().any(|only| **only == **name);
+        holder.0.as_ref().is_none_or(fits).then_some(holder)
     }
 
     pub(crate) fn amount(&self, spend: Spend) -> u128 {
@@ -386,8 +390,8 @@ impl Machine {
     }
 
     fn spot(&mut self, now: SystemTime, place: usize, payer: &Payer) -> Option<Spot> {
-        let account = self.rules.get(place)?.account(payer)?;
-        Some(self.place(now, (place, account)))
+        let holder = self.rules.get(place)?.account(payer)?;
+        Some(self.place(now, (place, holder.0)))
     }
 
     /// The account itself, or the shared one when there is no room for another.

@@ -122,7 +122,7 @@ fn prepare(database: &Database) -> Result<(u64, CacheSecret), redb::Error> {
         let mut meta = write.open_table(META)?;
         write.open_table(ENTRIES)?;
         write.open_table(AGES)?;
-        let number = |bytes: &[u8]| bytes.try_into().map(u64::from_le_bytes).unwrap_or(u64::MAX);
+        let number = |bytes: &[u8]| bytes.try_into().map_or(u64::MAX, u64::from_le_bytes);
         let format = meta.get("format")?.map(|format| number(format.value()));
         let secret: Option<[u8; 32]> = meta.get("secret")?.and_then(|secret| secret.value().try_into().ok());
         match (format, secret) {

@@ -481,7 +481,7 @@ mod tests {
         let say = |message: Message| {
             ExecuteBatch::new("m", [Message::system("be brief"), message]).with_temperature(0.0)
         };
-        let different = [
+        let different = vec![
             plain(),
             ExecuteBatch::new("m2", plain().messages).with_temperature(0.0),
             plain().with_temperature(0.1),
@@ -580,6 +580,7 @@ mod tests {
 
     #[test]
     fn raw_messages_are_the_same_as_typed_ones_and_unreadable_ones_have_no_key() {
+        #[expect(clippy::unnecessary_wraps, reason = "the signature of a reader")]
         fn read(_: &bytes::Bytes) -> Result<Vec<Message>, infer_core::InferenceError> {
             Ok(vec![Message::system("be brief"), Message::user("hello")])
         }

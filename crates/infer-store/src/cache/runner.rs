@@ -128,10 +128,10 @@ impl<R: ModelRunner> CachedRunner<R> {
             Ok(key) => key,
             Err(skipped) => return Ok((self.inner.execute(batch).await?, CacheOutcome::Skipped(skipped))),
         };
-        if control.read {
-            if let Some(hit) = self.cache.find(key).await {
-                return Ok(self.hit(&batch, hit));
-            }
+        if control.read
+            && let Some(hit) = self.cache.find(key).await
+        {
+            return Ok(self.hit(&batch, hit));
         }
         let mut seat = self.flights.join(key);
         if control.read && control.write {

@@ -5,6 +5,7 @@
 //! the next sealing packs the rest.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
 
@@ -83,15 +84,13 @@ pub(super) fn apply(
             Level::Hour => config.max_groups_per_hour,
             Level::Day => config.max_groups_per_day,
         };
-        if !counts.0.contains_key(&(level, bucket)) {
-            let known = open
-                .range::<&[u8]>(
-                    prefix(level, bucket).as_slice()..prefix(level, bucket.saturating_add(1)).as_slice(),
-                )?
-                .count();
-            counts.0.insert((level, bucket), known);
-        }
-        let count = counts.0.entry((level, bucket)).or_default();
+        let count = match counts.0.entry((level, bucket)) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => {
+                let (from, to) = (prefix(level, bucket), prefix(level, bucket.saturating_add(1)));
+                unknown.insert(open.range::<&[u8]>(from.as_slice()..to.as_slice())?.count())
+            }
+        };
         let mut stored = None;
         for candidate in narrowed(group) {
             let key = key(level, bucket, &candidate);
@@ -143,7 +142,7 @@ pub(super) fn seal(
         let size = group.len() + value.value().len();
         match packed.last_mut() {
             Some((last, page)) if *last == bucket && page.len() + size <= MAX_PAGE => {
-                page.extend_from_slice(group)
+                page.extend_from_slice(group);
             }
             _ => packed.push((bucket, group.to_vec())),
         }

@@ -2,7 +2,8 @@
 //!
 //! Money is counted in nano-dollars there, since Redis scripts count exactly up to 2^53: each amount is rounded up, so a
 //! budget may be used up early by a nano-dollar a call and never late. The overshoot is bounded as for budgets of one
-//! process ([`Machine`](crate::budget::Machine)), over the calls of all processes.
+//! process ([`Machine`](crate::budget::Machine)), over the calls of all processes; a call is under way until its settlement
+//! has reached Redis, which is a moment after it was given.
 //!
 //! Windows are worked out by each process from its own clock; processes whose clocks differ count in different windows for
 //! as long as the difference lasts. Redis's own clock expires reservations.
@@ -153,7 +154,10 @@ impl BudgetGate for RedisBudgets {
 
 impl Inner {
     fn parts(&self, payer: &Payer) -> Vec<Part<'_>> {
-        let part = |rule| Some(Part { rule, account: rule_account(rule, payer)? });
+        let part = |rule| {
+            let holder = Rule::account(rule, payer)?;
+            Some(Part { rule, account: holder.0 })
+        };
         self.rules.iter().filter_map(part).collect()
     }
 
@@ -183,10 +187,6 @@ impl Inner {
             tracing::warn!(%id, "redis: too many settlements wait, one is counted in this process only");
         }
     }
-}
-
-fn rule_account(rule: &Rule, payer: &Payer) -> Option<Option<Arc<str>>> {
-    rule.account(payer)
 }
 
 fn up(rule: &Rule, spend: Spend) -> String {
