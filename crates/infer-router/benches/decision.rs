@@ -1,6 +1,6 @@
 //! How long a choice among a hundred targets takes, from the name to the target, by every policy.
 
-#![expect(missing_docs, clippy::unwrap_used, reason = "a benchmark")]
+#![expect(clippy::unwrap_used, reason = "a benchmark")]
 
 use std::hint::black_box;
 use std::sync::Arc;

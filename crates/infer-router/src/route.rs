@@ -8,12 +8,12 @@ use tokio::time::Instant;
 
 use crate::ask::{Ask, Wants};
 use crate::config::{PolicyConfig, ShadowConfig};
-use crate::policy::cheapest::cheapest;
+use crate::policy::Rolls;
+use crate::policy::cheapest::{UnitPrice, cheapest};
 use crate::policy::latency::two_choices;
 use crate::policy::least::least_in_flight;
 use crate::policy::smooth::Smooth;
 use crate::policy::sticky::rendezvous;
-use crate::policy::{Rolls, cheapest as price};
 use crate::registry::Provider;
 use crate::target::{Model, Passed, Refusal, Target};
 
@@ -210,16 +210,22 @@ impl Stage {
                     target.stats.latency(ask.streaming).cost(now, target.stats.in_flight(), target.weight)
                 })
             }),
-            PolicyConfig::LowestCost => cheapest(targets().map(|target| {
-                let price = match &target.model {
-                    Model::Fixed(_) => target.price,
-                    Model::Around(..) => {
-                        price::UnitPrice::of(target.provider.runner(), &target.model.name(&ask.rest))
-                    }
+            PolicyConfig::LowestCost => {
+                let costs = targets().map(|target| {
+                    let price = match &target.model {
+                        Model::Fixed(_) => target.price,
+                        Model::Around(..) => {
+                            UnitPrice::of(target.provider.runner(), &target.model.name(&ask.rest))
+                        }
+                    };
+                    Some(price?.cost(ask.input_tokens, ask.output_tokens))
+                });
+                let calls = |nth: usize| {
+                    let target = eligible.get(nth).and_then(|place| self.targets.get(*place as usize));
+                    target.map_or(u32::MAX, |target| target.stats.in_flight())
                 };
-                let cost = price.map(|price| price.cost(ask.input_tokens, ask.output_tokens));
-                (cost, target.stats.in_flight())
-            })),
+                cheapest(costs, calls)
+            }
             PolicyConfig::Sticky => rendezvous(targets().map(|target| (target.seed, target.weight)), ask.key),
         };
         eligible.get(nth?).copied()

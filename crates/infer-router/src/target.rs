@@ -123,13 +123,14 @@ impl Target {
             // Looked up with every call instead; see `facts`.
             Model::Around(..) => (ModelFacts::UNKNOWN, None),
         };
+        let window = config.max_context_tokens.or(facts.context_window);
         Self {
             weight: config.weight,
             price,
             seed: sticky::seed(provider.name(), &model.name("*")),
             stats,
             changes: Changes { max_output_tokens: config.max_output_tokens, temperature: config.temperature },
-            facts,
+            facts: ModelFacts { context_window: window, ..facts },
             max_context_tokens: config.max_context_tokens,
             provider,
             model,
@@ -138,11 +139,13 @@ impl Target {
 
     /// What is known of the model.
     pub(crate) fn facts(&self, rest: &str) -> ModelFacts {
-        let facts = match &self.model {
+        match &self.model {
             Model::Fixed(_) => self.facts,
-            Model::Around(..) => self.provider.facts(&self.model.name(rest)),
-        };
-        ModelFacts { context_window: self.max_context_tokens.or(facts.context_window), ..facts }
+            Model::Around(..) => {
+                let facts = self.provider.facts(&self.model.name(rest));
+                ModelFacts { context_window: self.max_context_tokens.or(facts.context_window), ..facts }
+            }
+        }
     }
 
     /// Why it cannot take the call; `None` if it can.

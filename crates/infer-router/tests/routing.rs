@@ -1,6 +1,6 @@
 //! The router over scripted runners, on a paused clock.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 #[path = "routing/choosing.rs"]
 mod choosing;

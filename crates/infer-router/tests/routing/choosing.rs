@@ -195,10 +195,10 @@ async fn a_target_that_lacks_what_the_call_needs_is_never_asked() {
         let known = Registry::new()
             .with(Provider::new("without", Arc::clone(&without) as _).with_facts(facts))
             .with(Provider::new("with", Arc::clone(&with) as _));
-        let routes = r#"{"routes": {
+        let table = r#"{"routes": {
             "r": {"targets": [{"provider": "without", "model": "m"}, {"provider": "with", "priority": 2}]},
             "alone": {"targets": [{"provider": "without", "model": "m"}]}, "x/*": {"targets": [{"provider": "without"}]}}}"#;
-        let router = Router::new(known, &config(routes)).unwrap();
+        let router = Router::new(known, &config(table)).unwrap();
         assert_eq!(who(&router, needing(needs)).await, "with", "{name}");
         for alone in ["alone", "x/m"] {
             let mut batch = needing(needs);
@@ -214,12 +214,12 @@ async fn a_target_that_lacks_what_the_call_needs_is_never_asked() {
 #[tokio::test]
 async fn a_count_of_ones_own_decides_what_fits() {
     let runners = [says("small", []), says("large", [])];
-    let routes = config(
+    let table = config(
         r#"{"routes": {"r": {"targets": [
             {"provider": "small", "max_context_tokens": 100}, {"provider": "large", "priority": 2}]}}}"#,
     );
     let count = Arc::new(|batch: &ExecuteBatch| if batch.user.is_some() { 101 } else { 100 });
-    let router = Router::builder(registry(&runners), routes).with_token_count(count).build().unwrap();
+    let router = Router::builder(registry(&runners), table).with_token_count(count).build().unwrap();
     assert_eq!(who(&router, ask("r")).await, "small");
     assert_eq!(who(&router, ask("r").with_user("ann")).await, "large");
     assert_eq!(who(&router, ask("r").with_max_output_tokens(1)).await, "large");

@@ -107,8 +107,8 @@ async fn a_call_too_long_for_one_context_goes_on_to_those_known_to_be_larger() {
             format!(r#"{{"provider": "{}", "model": "m{nth}", "priority": {nth}}}"#, runners[nth].info.name)
         })
         .collect();
-    let routes = format!(r#"{{"routes": {{"r": {{"targets": [{}]}}}}}}"#, targets.join(","));
-    let router = Router::new(known, &config(&routes)).unwrap();
+    let table = format!(r#"{{"routes": {{"r": {{"targets": [{}]}}}}}}"#, targets.join(","));
+    let router = Router::new(known, &config(&table)).unwrap();
     assert_eq!(who(&router, ask("r")).await, "large");
     assert_eq!((runners[1].calls(), runners[2].calls()), (0, 0));
     // What is seen to be too long is not even tried there, and too long for all is said so at once.
@@ -116,7 +116,7 @@ async fn a_call_too_long_for_one_context_goes_on_to_those_known_to_be_larger() {
     assert_eq!(who(&router, ask("r").with_system("word ".repeat(20_000))).await, "unknown");
     assert_eq!(small.calls(), calls);
     let alone = Router::new(
-        registry(&[small.clone()]),
+        registry(std::slice::from_ref(&small)),
         &config(r#"{"routes": {"r": {"targets": [{"provider": "small", "max_context_tokens": 1000}]}}}"#),
     );
     let error = run(&alone.unwrap(), ask("r").with_max_output_tokens(2_000)).await.unwrap_err();
@@ -159,7 +159,7 @@ async fn an_answer_that_stalls_ends_at_the_deadline() {
 #[tokio::test]
 async fn an_answer_that_is_left_in_the_middle_is_no_longer_in_flight() {
     let stalls = says("stalls", [Act::Stall("half a")]);
-    let router = in_order(&[stalls.clone()], "");
+    let router = in_order(std::slice::from_ref(&stalls), "");
     let mut stream = router.execute(ask("r").streaming()).await.unwrap().into_stream();
     stream.next().await.unwrap().unwrap();
     assert_eq!((router.targets()[0].in_flight, stalls.open()), (1, 1));

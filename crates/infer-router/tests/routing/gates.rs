@@ -91,10 +91,10 @@ async fn a_permit_hears_how_it_went_once() {
     let acts =
         [Act::Say("fine", ms(0)), Act::Break("half a", ErrorKind::Upstream), Act::Stall("half a"), Act::Hang];
     let (a, b) = (fails("a", ErrorKind::Overloaded), says("b", acts));
-    let routes = config(
+    let table = config(
         r#"{"routes": {"r": {"targets": [{"provider": "a", "model": "x"}, {"provider": "b", "model": "y", "priority": 2}]}}}"#,
     );
-    let (router, log) = guarded(&[a, b], routes);
+    let (router, log) = guarded(&[a, b], table);
     let heard = || -> Vec<String> {
         let lines = std::mem::take(&mut *log.lock().unwrap());
         lines.into_iter().filter(|line| !line.starts_with("r ")).collect()

@@ -61,7 +61,7 @@ async fn a_name_that_no_route_takes_is_not_found_and_near_ones_are_named() {
 async fn a_target_changes_what_it_was_told_to_change_and_nothing_else() {
     let openai = says("openai", []);
     let router = router(
-        &[openai.clone()],
+        std::slice::from_ref(&openai),
         r#"{"routes": {"r": {"targets": [
             {"provider": "openai", "model": "m", "max_output_tokens": 100, "temperature": 1.0}]}}}"#,
     );

@@ -12,7 +12,10 @@ const A_AND_B: &str =
 #[tokio::test]
 async fn a_running_call_ends_on_what_it_began_with_and_new_ones_go_the_new_way() {
     let (a, b) = (does("a", Act::Stall("half a")), says("b", []));
-    let router = router(&[a.clone()], r#"{"routes": {"r": {"targets": [{"provider": "a", "model": "m"}]}}}"#);
+    let router = router(
+        std::slice::from_ref(&a),
+        r#"{"routes": {"r": {"targets": [{"provider": "a", "model": "m"}]}}}"#,
+    );
     let mut stream = router.execute(ask("r").streaming()).await.unwrap().into_stream();
     let only_b = config(r#"{"routes": {"r": {"targets": [{"provider": "b", "model": "m"}]}}}"#);
     router.reload(registry(&[b]), &only_b).unwrap();
@@ -28,7 +31,7 @@ async fn what_is_known_of_a_target_outlives_a_change_of_routes() {
     let (a, b, c) = (does("a", Act::Stall("half a")), says("b", []), says("c", []));
     let router = router(&[a.clone(), b.clone()], A_AND_B);
     let held = router.execute(ask("r").streaming()).await.unwrap();
-    let with_c = A_AND_B.replace(r#"[{"#, r#"[{"provider": "c", "model": "m"}, {"#);
+    let with_c = A_AND_B.replace("[{", r#"[{"provider": "c", "model": "m"}, {"#);
     router.reload(registry(&[a, b, c]), &config(&with_c)).unwrap();
     let of_a = |router: &infer_router::Router| {
         router.targets().into_iter().find(|target| &*target.provider == "a" && target.model == "m").unwrap()
@@ -61,8 +64,8 @@ async fn a_hundred_changes_under_load_fail_no_call() {
     };
     let changes = async {
         for nth in 0..100 {
-            let routes = if nth % 2 == 0 { &only_b } else { &config(A_AND_B) };
-            router.reload(registry(&runners), routes).unwrap();
+            let table = if nth % 2 == 0 { &only_b } else { &config(A_AND_B) };
+            router.reload(registry(&runners), table).unwrap();
             for _ in 0..10 {
                 tokio::task::yield_now().await;
             }

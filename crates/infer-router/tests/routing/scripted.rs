@@ -129,7 +129,7 @@ impl Scripted {
         RunHandle::streaming(
             meta,
             futures_util::stream::iter(pieces).chain(tail).map(move |piece| {
-                let _held = &open;
+                let _ = &open; // held until the stream is dropped
                 piece
             }),
         )
@@ -154,7 +154,9 @@ impl ModelRunner for Scripted {
                     return Ok(self.answer(batch, pieces.into_iter().map(Ok).collect(), false));
                 }
                 let mut whole = Completion::default();
-                pieces.into_iter().for_each(|piece| whole.push(piece));
+                for piece in pieces {
+                    whole.push(piece);
+                }
                 Ok(RunHandle::collected(RunMeta::new(Arc::clone(&self.info.name), batch.request_id), whole))
             }
             Act::Fail(kind, after) => {

@@ -66,11 +66,11 @@ async fn a_shadow_that_fails_or_hangs_changes_nothing_and_no_more_copies_are_mad
 #[tokio::test(start_paused = true)]
 async fn the_share_of_copies_is_the_rate() {
     let (main, copy) = (says("main", []), says("copy", []));
-    let mut routes = config(ALL);
-    let shadow = routes.routes.get_mut("r").unwrap().shadow.as_mut().unwrap();
+    let mut table = config(ALL);
+    let shadow = table.routes.get_mut("r").unwrap().shadow.as_mut().unwrap();
     (shadow.rate, shadow.max_in_flight) = (0.25, 1_000);
     let router =
-        infer_router::Router::builder(registry(&[main, copy.clone()]), routes).with_seed(5).build().unwrap();
+        infer_router::Router::builder(registry(&[main, copy.clone()]), table).with_seed(5).build().unwrap();
     for _ in 0..4_000 {
         who(&router, ask("r")).await;
     }

@@ -32,7 +32,7 @@ async fn when_all_cool_down_the_call_waits_for_the_first_of_them() {
 #[tokio::test(start_paused = true)]
 async fn it_does_not_wait_beyond_the_deadline_or_what_the_operator_allows() {
     let only = says("only", []);
-    let router = in_order(&[only.clone()], "");
+    let router = in_order(std::slice::from_ref(&only), "");
     let begun = Instant::now();
     for (cools, deadline) in [(ms(900), ms(800)), (ms(5_001), ms(60_000))] {
         only.cool_down(cools);
@@ -57,7 +57,7 @@ async fn the_error_there_is_comes_before_a_wait_that_is_too_long() {
 async fn waits_add_up_to_no_more_than_allowed() {
     let only = says("only", []);
     let router = router(
-        &[only.clone()],
+        std::slice::from_ref(&only),
         r#"{"routes": {"r": {"targets": [{"provider": "only"}]}}, "max_cooldown_wait": "1s"}"#,
     );
     only.cool_down(ms(600));
