@@ -195,7 +195,7 @@ impl Inference {
                 "configuration reloaded"
             ),
             Err(error) => {
-                tracing::error!(%error, "configuration not reloaded: the one before stays in force")
+                tracing::error!(%error, "configuration not reloaded: the one before stays in force");
             }
         }
         if let Some(listener) = &self.inner.plan.listener {

@@ -1,6 +1,6 @@
 //! `llm.yaml`: reading it, checking it and saying everything that is wrong with it at once.
 //!
-//! A file goes through five steps, each in a file of its own: text to a tree with places ([`parse`]), variables filled
+//! A file goes through five steps, each in a file of its own: text to a tree with places (`parse`), variables filled
 //! in, settings overridden from the environment, short spellings made long, and sections read into their types. A fault
 //! in one setting stops nothing but what depends on it.
 
@@ -75,6 +75,7 @@ impl Config {
     /// Every fault at once.
     ///
     /// ```
+    /// # #[cfg(feature = "openai")] {
     /// use std::collections::BTreeMap;
     ///
     /// use inference::Config;
@@ -92,6 +93,7 @@ impl Config {
     ///     "5:5: providers.openai.timout: unknown key; did you mean timeout?\n\
     ///      6:40: providers.openai.rate_limit.requests_per_second: must be above 0, got -2"
     /// );
+    /// # }
     /// ```
     pub fn check(text: &str, around: &dyn Surroundings) -> Result<Self, Faults> {
         Reader::default().read(&Source::text(text, Format::Yaml), around)
@@ -240,5 +242,5 @@ fn bad_name(name: &str) -> Option<&'static str> {
     None
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "openai"))]
 mod tests;

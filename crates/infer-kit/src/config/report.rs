@@ -22,26 +22,25 @@ pub(crate) fn report(error: &InferenceError, node: &Node, path: &str, faults: &m
 pub(crate) fn report_one(fault: &str, node: &Node, path: &str, faults: &mut Vec<Fault>) {
     let (below, message) = split(fault, node);
     let below = &below.replace('"', "");
-    let (mut wrong, mut is_there) = node.nearest(below);
-    let mut below = below.as_str();
-    if below == "endpoint" && !is_there && node.entry("base_url").is_some() {
-        below = "base_url";
-        (wrong, is_there) = node.nearest(below);
+    let mut found = node.nearest(below);
+    if below == "endpoint" && !found.is_there && node.entry("base_url").is_some() {
+        found = node.nearest("base_url");
     }
+    let wrong = found.node;
     // What was wrong already stands there as its default, and faults that follow from it are none.
     if wrong.is_spoiled() {
         return;
     }
     let mut message = one_line(message);
-    if is_there && wrong.is_filled {
+    if found.is_there && wrong.is_filled {
         message.truncate(message.find(", got ").unwrap_or(message.len()));
         scrub(&mut message, wrong);
     }
     scrub_filled(&mut message, wrong);
     let whole = match &wrong.written_as {
-        Some(written) if is_there => written.to_string(),
-        _ if below.is_empty() => path.to_owned(),
-        _ => join(path, below),
+        Some(written) if found.is_there => written.to_string(),
+        _ if found.path.is_empty() => path.to_owned(),
+        _ => join(path, &found.path),
     };
     faults.push(Fault::new(&wrong.place, whole, message));
 }
@@ -53,7 +52,7 @@ fn split<'f>(fault: &'f str, node: &Node) -> (&'f str, &'f str) {
     }
     let cut = |at: usize| Some((fault.get(..at)?, fault.get(at + 2..)?));
     let exact = fault.match_indices(": ").take(8).filter_map(|(at, _)| cut(at));
-    let exact = exact.filter(|(path, _)| !path.is_empty()).find(|(path, _)| node.nearest(path).1);
+    let exact = exact.filter(|(path, _)| !path.is_empty()).find(|(path, _)| node.nearest(path).is_there);
     exact.or_else(|| cut(head(fault)?)).unwrap_or(("", fault))
 }
 

@@ -43,8 +43,8 @@ pub(crate) fn whole(kinds: &Kinds) -> Json {
 
 /// What every provider understands, together with the settings of one kind.
 fn provider(kind: &str, mut schema: Json) -> Json {
-    let number = |text: &str| or_text(json!({"type": "number", "exclusiveMinimum": 0, "description": text}));
-    let whole = |text: &str| or_text(json!({"type": "integer", "minimum": 0, "description": text}));
+    let number = |text: &str| or_text(&json!({"type": "number", "exclusiveMinimum": 0, "description": text}));
+    let whole = |text: &str| or_text(&json!({"type": "integer", "minimum": 0, "description": text}));
     let own = json!({
         "type": {"const": kind, "description": "The kind of provider; the entry's name when absent."},
         "priority": whole("Lower ones are asked first. 1."),
@@ -71,6 +71,6 @@ fn provider(kind: &str, mut schema: Json) -> Json {
 }
 
 /// A value that may also stand in a variable.
-pub(crate) fn or_text(schema: Json) -> Json {
+pub(crate) fn or_text(schema: &Json) -> Json {
     json!({"anyOf": [schema, {"type": "string", "pattern": "\\$\\{"}]})
 }

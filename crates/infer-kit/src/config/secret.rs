@@ -12,6 +12,9 @@ const HIDDEN: &str = "***";
 /// Secrets shorter than this are placeholders of local servers and stay where else they occur.
 const SHORTEST: usize = 8;
 
+/// Secrets that are looked for elsewhere; where it stands, each is hidden.
+const MOST: usize = 1000;
+
 /// Names of settings that are secret, whatever table they are in, together with everything below them.
 const SECRET: [&str; 8] =
     ["api_key", "secret", "client_secret", "password", "token", "headers", "query", "url"];
@@ -44,7 +47,7 @@ pub(crate) fn secrets(node: &Node) -> BTreeSet<String> {
 
 fn collect(node: &Node, is_secret_here: bool, found: &mut BTreeSet<String>) {
     match &node.value {
-        Value::Text(text) if is_secret_here && text.len() >= SHORTEST => {
+        Value::Text(text) if is_secret_here && text.len() >= SHORTEST && found.len() < MOST => {
             found.insert(text.clone());
         }
         Value::List(items) => items.iter().for_each(|item| collect(item, is_secret_here, found)),

@@ -113,7 +113,9 @@ fn seconds(node: &Node) -> Result<Value, &'static str> {
 
 fn attempts(node: &Node) -> Result<Value, &'static str> {
     match number(node) {
-        Some(retries) if (0.0..=1000.0).contains(&retries) && retries.fract() == 0.0 => {
+        Some(retries) if (0.0..=1000.0).contains(&retries) && retries.fract() == 0.0 =>
+        {
+            #[expect(clippy::cast_possible_truncation, reason = "whole and within bounds")]
             Ok(Value::Integer(retries as i128 + 1))
         }
         _ => Err("must be a whole number from 0 to 1000"),
@@ -130,6 +132,7 @@ fn per_minute(node: &Node) -> Result<Value, &'static str> {
     if rate > f64::from(u32::MAX) {
         Err("must be below 71,000,000")
     } else {
+        #[expect(clippy::cast_possible_truncation, reason = "whole and within bounds")]
         Ok(Value::Integer(rate as i128))
     }
 }

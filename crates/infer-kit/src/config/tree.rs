@@ -27,6 +27,15 @@ pub(crate) enum Value {
     Broken,
 }
 
+/// Where a path leads.
+pub(crate) struct Found<'a> {
+    pub(crate) node: &'a Node,
+    /// The path as it is in the file.
+    pub(crate) path: String,
+    /// Whether nothing of the path is missing.
+    pub(crate) is_there: bool,
+}
+
 /// The name of a value.
 #[derive(Clone)]
 pub(crate) struct Key {
@@ -86,19 +95,26 @@ impl Node {
         })
     }
 
-    /// The value nearest to `path` (names and numbers with dots between, or numbers in brackets), and whether nothing of the path is missing.
-    pub(crate) fn nearest(&self, path: &str) -> (&Self, bool) {
-        let mut node = self;
+    /// The value nearest to `path`: names with dots between, and numbers in brackets.
+    ///
+    /// A number counts the items that were read, so those that were wrong are passed over.
+    pub(crate) fn nearest(&self, path: &str) -> Found<'_> {
+        let mut found = Found { node: self, path: String::new(), is_there: true };
         let mut rest = path;
         while !rest.is_empty() {
-            let Some((child, left)) = node.child(rest) else { return (node, false) };
-            (node, rest) = (child, left);
+            let Some((node, path, left)) = found.node.child(&found.path, rest) else {
+                let path = if rest.starts_with('[') { found.path + rest } else { join(&found.path, rest) };
+                return Found { path, is_there: false, ..found };
+            };
+            found = Found { node, path, is_there: true };
+            rest = left;
         }
-        (node, true)
+        found
     }
 
-    /// The child that `path` begins with, and what is left of it. A name may hold dots, as models' names do.
-    fn child<'p>(&self, path: &'p str) -> Option<(&Self, &'p str)> {
+    /// The child that `path` begins with, its own path below `parent`, and what is left. A name may hold dots, as models'
+    /// names do.
+    fn child<'p>(&self, parent: &str, path: &'p str) -> Option<(&Self, String, &'p str)> {
         let after = |name: &str| match path.strip_prefix(name)? {
             "" => Some(""),
             rest if rest.starts_with('[') => Some(rest),
@@ -107,15 +123,14 @@ impl Node {
         match &self.value {
             Value::Table(entries) => entries
                 .iter()
-                .filter_map(|(key, node)| Some((node, after(&key.name)?)))
-                .min_by_key(|(_, rest)| rest.len()),
+                .filter_map(|(key, node)| Some((node, key, after(&key.name)?)))
+                .min_by_key(|(_, _, rest)| rest.len())
+                .map(|(node, key, rest)| (node, join(parent, &key.name), rest)),
             Value::List(items) => {
-                // `targets[1].weight` and `targets.1.weight` are the same.
-                let path = path.strip_prefix('[').unwrap_or(path);
-                let end = path.find(|c: char| !c.is_ascii_digit()).unwrap_or(path.len());
-                let (number, rest) = path.split_at_checked(end)?;
-                let rest = rest.strip_prefix(']').unwrap_or(rest);
-                Some((items.get(number.parse::<usize>().ok()?)?, rest.strip_prefix('.').unwrap_or(rest)))
+                let (number, rest) = path.strip_prefix('[')?.split_once(']')?;
+                let read = items.iter().enumerate().filter(|(_, node)| !matches!(node.value, Value::Broken));
+                let (index, node) = { read }.nth(number.parse().ok()?)?;
+                Some((node, join_index(parent, index), rest.strip_prefix('.').unwrap_or(rest)))
             }
             _ => None,
         }

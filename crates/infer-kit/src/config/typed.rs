@@ -121,7 +121,7 @@ impl<'a> Reader<'a> {
             Value::Integer(number) => integer(*number, visitor),
             Value::Float(number) => visitor.visit_f64(*number),
             Value::Text(text) => visitor.visit_str(text),
-            Value::List(items) => visitor.visit_seq(Items { reader: self, items, next: 0 }),
+            Value::List(items) => visitor.visit_seq(Items { reader: self, nodes: items, next: 0 }),
             Value::Table(_) => visitor.visit_map(Entries::of(self, None)),
         };
         self.at(result)
@@ -196,7 +196,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Trouble> {
         match (&self.node.value, self.loose()) {
-            (Value::Null, _) => self.at(visitor.visit_seq(Items { reader: self, items: &[], next: 0 })),
+            (Value::Null, _) => self.at(visitor.visit_seq(Items { reader: self, nodes: &[], next: 0 })),
             (_, Some(text)) => {
                 let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
                 let place = &self.node.place;
@@ -206,7 +206,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
                 };
                 let items: Vec<Node> = parts.map(part).collect();
                 // The parts stand nowhere in the tree: what is wrong with one is wrong with the whole.
-                let result = visitor.visit_seq(Items { reader: self, items: &items, next: 0 });
+                let result = visitor.visit_seq(Items { reader: self, nodes: &items, next: 0 });
                 self.at(result.map_err(|mut trouble| {
                     trouble.steps = None;
                     trouble
@@ -269,7 +269,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
 
 struct Items<'a> {
     reader: Reader<'a>,
-    items: &'a [Node],
+    nodes: &'a [Node],
     next: usize,
 }
 
@@ -277,7 +277,7 @@ impl<'de> SeqAccess<'de> for Items<'_> {
     type Error = Trouble;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Trouble> {
-        while let Some(node) = self.items.get(self.next) {
+        while let Some(node) = self.nodes.get(self.next) {
             let way = Way::Item { parent: self.reader.way, step: self.next };
             self.next += 1;
             if !matches!(node.value, Value::Broken) {

@@ -154,7 +154,7 @@ fn place<V>(path: Path, result: Result<V, Refusal>) -> Result<V, Refusal> {
 macro_rules! numbers {
     ($schema:expr, $visit:ident, $sample:expr => $($method:ident)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
-            self.plain(or_text($schema), || visitor.$visit($sample))
+            self.plain(or_text(&$schema), || visitor.$visit($sample))
         }
     )*};
 }
@@ -232,8 +232,7 @@ impl<'de> Deserializer<'de> for Probe<'_> {
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
         self.seen.note(&self.path, Shape::Map);
-        let fields =
-            Fields { fields: [VALUE].iter(), current: None, path: self.path.clone(), seen: self.seen };
+        let fields = Fields { rest: [VALUE].iter(), current: None, path: self.path.clone(), seen: self.seen };
         place(self.path, visitor.visit_map(fields))
     }
 
@@ -244,8 +243,7 @@ impl<'de> Deserializer<'de> for Probe<'_> {
         visitor: V,
     ) -> Result<V::Value, Refusal> {
         self.seen.note(&self.path, Shape::Struct(fields));
-        let fields =
-            Fields { fields: fields.iter(), current: None, path: self.path.clone(), seen: self.seen };
+        let fields = Fields { rest: fields.iter(), current: None, path: self.path.clone(), seen: self.seen };
         let result = visitor.visit_map(fields).map_err(|refusal| {
             match (refusal.same_as, self.seen.handed_out.take()) {
                 (Some(name), Some(alias)) if refusal.at.is_none() => {
@@ -287,7 +285,7 @@ impl<'de> SeqAccess<'de> for OneItem<'_> {
 }
 
 struct Fields<'s> {
-    fields: std::slice::Iter<'static, &'static str>,
+    rest: std::slice::Iter<'static, &'static str>,
     current: Option<&'static str>,
     path: Path,
     seen: &'s Seen,
@@ -305,7 +303,7 @@ impl<'de> MapAccess<'de> for Fields<'_> {
     type Error = Refusal;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Refusal> {
-        while let Some(field) = self.fields.next() {
+        while let Some(field) = self.rest.next() {
             let probe = self.probe(field);
             if probe.is_left_out() {
                 continue;
