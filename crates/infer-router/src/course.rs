@@ -11,7 +11,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use infer_core::{ErrorKind, Failover, InferenceError, Tried};
 use tokio::time::{Instant, sleep, timeout_at};
-use tracing::{debug, info};
+use tracing::Level;
+use tracing::{debug, enabled, info, trace};
 
 use crate::ask::Ask;
 use crate::gate::{Gate, Permit, Plea, Spent, Verdict};
@@ -135,6 +136,10 @@ impl<W: Work> Course<'_, W> {
                 let mut dice = self.dice.lock().unwrap_or_else(PoisonError::into_inner);
                 Rolls(dice.u64(..), dice.u64(..))
             };
+            if enabled!(Level::TRACE) {
+                let passed_over = route.reasons(&self.ask, &self.so_far.passed);
+                trace!(request_id = %self.work.request_id(), route = %route.name, passed_over, "choosing");
+            }
             let target = match route.pick(&self.ask, &self.so_far.passed, Instant::now(), &rolls) {
                 Pick::Ready(target) => target,
                 Pick::Nobody => return None,

@@ -80,6 +80,13 @@ pub(crate) fn error(name: &str, kind: ErrorKind, chunks: u64) -> InferenceError 
     }
 }
 
+/// A timer never fires at once, and a thousand calls that take no time should take none.
+async fn pause(time: Duration) {
+    if !time.is_zero() {
+        sleep(time).await;
+    }
+}
+
 impl Scripted {
     fn new(name: &str, acts: impl IntoIterator<Item = Act>) -> Self {
         Self {
@@ -148,7 +155,7 @@ impl ModelRunner for Scripted {
         let act = self.acts.lock().unwrap().pop_front().unwrap_or_else(|| self.usual.clone());
         match act {
             Act::Say(text, after) => {
-                sleep(after).await;
+                pause(after).await;
                 let pieces = Self::whole(text);
                 if batch.is_streaming() {
                     return Ok(self.answer(batch, pieces.into_iter().map(Ok).collect(), false));
@@ -160,7 +167,7 @@ impl ModelRunner for Scripted {
                 Ok(RunHandle::collected(RunMeta::new(Arc::clone(&self.info.name), batch.request_id), whole))
             }
             Act::Fail(kind, after) => {
-                sleep(after).await;
+                pause(after).await;
                 Err(error(&self.info.name, kind, 0))
             }
             Act::Break(text, kind) => {
