@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::debug;
 
 use crate::ask::{Ask, Wants};
 use crate::config::{PolicyConfig, ShadowConfig};
@@ -172,8 +173,11 @@ impl Stage {
         }
         self.undo(&eligible, place);
         eligible.retain(|place| {
-            let wait =
-                self.targets.get(*place as usize).map_or(Duration::MAX, |target| target.ready_in(&ask.rest));
+            let Some(target) = self.targets.get(*place as usize) else { return false };
+            let wait = target.ready_in(&ask.rest);
+            if !wait.is_zero() {
+                debug!(provider = %target.provider.name(), model = %target.model, ?wait, "cools down: passed over");
+            }
             least = least.min(wait);
             wait.is_zero()
         });

@@ -9,9 +9,10 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use infer_core::{
     CostEstimate, EmbedBatch, Embeddings, ExecuteBatch, Health, InferenceError, ListedModel, ModelRunner,
-    RunHandle, RunnerInfo,
+    RequestId, RunHandle, RunnerInfo,
 };
 use tokio::time::Instant;
+use tracing::{Instrument as _, Span, debug_span};
 
 use crate::ask::{Ask, TokenCount};
 use crate::config::RouterConfig;
@@ -24,7 +25,7 @@ use crate::shadow::Shadows;
 use crate::stream::RoutedStream;
 use crate::table::{Resolved, Table};
 use crate::target::Passed;
-use crate::work::{Answer, Answers, Vectors};
+use crate::work::{Answer, Answers, Vectors, Work as _};
 
 /// Runs requests on the targets that routes name. See the crate's first page.
 ///
@@ -190,6 +191,11 @@ impl Router {
     }
 }
 
+/// What the targets of one call are asked in.
+fn span(request_id: &RequestId, route: &str) -> Span {
+    debug_span!("route", %request_id, route)
+}
+
 /// The route for `model`; one that no route knows is the pinned provider's own.
 fn resolve(table: &Table, model: &str, pin: Option<&str>) -> Result<Resolved, InferenceError> {
     let resolved = table.resolve(model);
@@ -259,7 +265,8 @@ impl ModelRunner for Router {
         let request_id = batch.request_id.clone();
         let course = self.answers(&table, batch)?;
         let due = course.due;
-        let mut won = course.run().await?;
+        let span = span(&request_id, &course.route.name);
+        let mut won = course.run().instrument(span).await?;
         match won.answer {
             Answer::Whole(meta, whole) => {
                 won.held.settle(Spent { end: End::Whole, usage: whole.usage, cost: whole.cost });
@@ -289,7 +296,8 @@ impl ModelRunner for Router {
             so_far: SoFar::default(),
             work: Vectors::new(batch),
         };
-        let mut won = course.run().await?;
+        let span = span(course.work.request_id(), &course.route.name);
+        let mut won = course.run().instrument(span).await?;
         won.held.settle(Spent { end: End::Whole, usage: won.answer.usage, cost: won.answer.cost });
         Ok(won.answer)
     }
