@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use infer_core::{InferenceError, RunnerFactory};
 use infer_router::{FactsOf, Gate};
+use remote_core::ProviderConfig;
 
 use crate::config::{Process, Reader, Source, Surroundings};
 use crate::inference::{Inference, Listener, Plan, ReloadError, Reloaded};
@@ -41,6 +42,13 @@ impl InferenceBuilder {
     #[must_use]
     pub fn with_factory(mut self, factory: Arc<dyn RunnerFactory>) -> Self {
         self.reader = self.reader.with_factory(factory);
+        self
+    }
+
+    /// Adds a kind of provider whose settings are a type, in place of one of the same name.
+    #[must_use]
+    pub fn with_kind<C: ProviderConfig + Clone>(mut self) -> Self {
+        self.reader = self.reader.with_kind::<C>();
         self
     }
 

@@ -14,6 +14,8 @@ pub use infer_router as router;
 /// Budgets, the ledger and the cache.
 pub use infer_store as store;
 pub use inference::{Inference, ReloadError, Reloaded};
+/// What providers of one's own are built on.
+pub use remote_core as remote;
 /// OpenAI and every upstream that speaks its wire format.
 #[cfg(feature = "openai")]
 pub use runtime_openai as openai;

@@ -146,10 +146,10 @@ impl Kinds {
         ])
     }
 
-    /// Adds `factory`'s kind, in place of one of the same name.
-    pub(crate) fn add(&mut self, factory: Arc<dyn RunnerFactory>) {
-        self.0.retain(|kind| kind.name() != factory.kind());
-        self.0.push(Arc::new(Foreign(factory)));
+    /// Adds a kind, in place of one of the same name.
+    pub(crate) fn add(&mut self, kind: Arc<dyn Kind>) {
+        self.0.retain(|other| other.name() != kind.name());
+        self.0.push(kind);
     }
 
     pub(crate) fn of(&self, name: &str) -> Option<&dyn Kind> {

@@ -31,15 +31,16 @@ use std::sync::Arc;
 use infer_core::RunnerFactory;
 use infer_router::RouterConfig;
 use infer_store::{BudgetConfig, LedgerConfig};
+use remote_core::ProviderConfig;
 
 pub use fault::{Fault, Faults, Place};
-pub(crate) use kind::Kinds;
 pub use parse::Format;
 pub use provider::ProviderEntry;
 pub use sections::ModelChoice;
 pub use source::Source;
 pub use surroundings::{Process, Surroundings};
 
+use kind::{Foreign, Kinds, Remote};
 use secret::Shown;
 use tree::{Node, Value};
 
@@ -143,7 +144,15 @@ impl Reader {
     /// a runner is made of them.
     #[must_use]
     pub fn with_factory(mut self, factory: Arc<dyn RunnerFactory>) -> Self {
-        self.kinds.add(factory);
+        self.kinds.add(Arc::new(Foreign(factory)));
+        self
+    }
+
+    /// Adds a kind of provider whose settings are a type, in place of one of the same name. They are checked, completed by
+    /// the schema and reloaded like those of the kinds that are compiled in.
+    #[must_use]
+    pub fn with_kind<C: ProviderConfig + Clone>(mut self) -> Self {
+        self.kinds.add(Arc::new(Remote::<C>::new()));
         self
     }
 
@@ -242,5 +251,6 @@ fn bad_name(name: &str) -> Option<&'static str> {
     None
 }
 
-#[cfg(all(test, feature = "openai"))]
+#[cfg(test)]
+#[cfg(feature = "openai")]
 mod tests;

@@ -505,6 +505,15 @@ fn the_schema_knows_every_setting_and_where_a_variable_may_stand() {
     assert_eq!(sections["ledger"]["properties"]["keep_rows"]["type"], "string");
 }
 
+#[test]
+fn a_kind_that_is_added_takes_the_place_of_its_namesake() {
+    let reader = Reader::default().with_kind::<runtime_openai::OpenAiConfig>();
+    assert_eq!(reader.schema(), Config::schema());
+    let faults =
+        reader.read(&Source::text("providers: {openai: {retries: 1}}", Format::Yaml), &Variables::new());
+    assert!(faults.unwrap_err().to_string().contains("did you mean max_retries?"));
+}
+
 /// A configuration that uses most of what there is.
 const RICH: &str = "\
 # all of it
