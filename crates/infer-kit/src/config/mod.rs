@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 use infer_core::RunnerFactory;
 use infer_router::RouterConfig;
-use infer_store::{BudgetConfig, LedgerConfig};
+use infer_store::{BudgetConfig, CacheConfig, LedgerConfig};
 use remote_core::ProviderConfig;
 
 pub use fault::{Fault, Faults, Place};
@@ -60,10 +60,13 @@ pub struct Config {
     pub model: Option<ModelChoice>,
     /// Routes and aliases as they are written; [`Config::routing`] adds what follows from the providers.
     pub router: RouterConfig,
-    /// What may be spent.
+    /// What may be spent. Limits are refused where nobody keeps them: see
+    /// [`InferenceBuilder::with_gate`](crate::InferenceBuilder::with_gate).
     pub budgets: BudgetConfig,
-    /// What is kept of settled calls.
+    /// What is kept of settled calls, for whoever opens the ledger.
     pub ledger: LedgerConfig,
+    /// Which answers are kept and given again, for whoever puts a cache in front; none where the file has no `cache`.
+    pub cache: Option<CacheConfig>,
     tree: Arc<Node>,
 }
 
@@ -202,8 +205,9 @@ impl Reader {
             None => Vec::new(),
         };
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let sections::Sections { model, router, budgets, ledger } = sections::read(&mut tree, &names, faults);
-        Some(Config { providers, model, router, budgets, ledger, tree: shown })
+        let sections = sections::read(&mut tree, &names, faults);
+        let sections::Sections { model, router, budgets, ledger, cache } = sections;
+        Some(Config { providers, model, router, budgets, ledger, cache, tree: shown })
     }
 
     fn providers(&self, tree: &mut Node, faults: &mut Vec<Fault>) -> BTreeMap<String, ProviderEntry> {

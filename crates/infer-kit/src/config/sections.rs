@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use infer_core::{ExecuteBatch, InferenceError, ModelRunner, RunHandle, RunnerInfo};
 use infer_router::{Provider, Registry, RouterConfig};
-use infer_store::{BudgetConfig, LedgerConfig, StoreError};
+use infer_store::{BudgetConfig, CacheConfig, LedgerConfig, StoreError};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
@@ -64,13 +64,14 @@ pub(crate) struct Sections {
     pub(crate) router: RouterConfig,
     pub(crate) budgets: BudgetConfig,
     pub(crate) ledger: LedgerConfig,
+    pub(crate) cache: Option<CacheConfig>,
 }
 
 /// Those of them that the router reads as one.
 const ROUTING: [&str; 5] = ["routes", "aliases", "default_route", "direct", "max_cooldown_wait"];
 
 /// The names of the sections, the providers among them.
-pub(crate) const NAMES: [&str; 9] = [
+pub(crate) const NAMES: [&str; 10] = [
     "providers",
     "model",
     "routes",
@@ -80,6 +81,7 @@ pub(crate) const NAMES: [&str; 9] = [
     "max_cooldown_wait",
     "budgets",
     "ledger",
+    "cache",
 ];
 
 /// Reads every section of `tree` but the providers, whose names are `providers`.
@@ -98,7 +100,8 @@ pub(crate) fn read(tree: &mut Node, providers: &[&str], faults: &mut Vec<Fault>)
     let router = routing(tree, providers, faults);
     let budgets = section(tree, "budgets", faults, BudgetConfig::validate);
     let ledger = section(tree, "ledger", faults, LedgerConfig::validate);
-    Sections { model, router, budgets, ledger }
+    let cache = tree.entry("cache").is_some().then(|| section(tree, "cache", faults, CacheConfig::validate));
+    Sections { model, router, budgets, ledger, cache }
 }
 
 fn section<T: DeserializeOwned + Default>(
@@ -160,5 +163,6 @@ pub(crate) fn schema() -> Map<String, Json> {
     }
     properties.insert("budgets".to_owned(), schema::of::<BudgetConfig>());
     properties.insert("ledger".to_owned(), schema::of::<LedgerConfig>());
+    properties.insert("cache".to_owned(), schema::of::<CacheConfig>());
     properties
 }

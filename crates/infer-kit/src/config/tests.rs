@@ -72,6 +72,13 @@ fn a_model_is_chosen_by_name_or_by_provider_and_name() {
 }
 
 #[test]
+fn there_is_a_cache_only_where_the_file_has_one() {
+    assert_eq!(read(PLAIN, &[]).cache, None);
+    let cache = read(&format!("{PLAIN}cache: {{ttl: 5m}}\n"), &[]).cache.unwrap();
+    assert_eq!(cache.ttl, std::time::Duration::from_secs(300));
+}
+
+#[test]
 fn json_and_toml_say_the_same_as_yaml() {
     let json = r#"{"providers": {"openai": {"api_key": "${OPENAI_API_KEY:-}", "base_url": "https://api.openai.com/v1",
         "rate_limit": {"requests_per_second": 2.0}}}}"#;
@@ -235,13 +242,14 @@ fn faults_of_routes_budgets_and_ledger_stand_where_they_are() {
             ],
         ),
         (
-            "budgets:\n  limits:\n  - {name: a, every: week, usd: 1}\n  - {every: day, usd: -1}\n  - {name: c, every: day, usd: -1}\nledger: {queue_rows: 0, keep_hour: 3d}\n",
+            "budgets:\n  limits:\n  - {name: a, every: week, usd: 1}\n  - {every: day, usd: -1}\n  - {name: c, every: day, usd: -1}\nledger: {queue_rows: 0, keep_hour: 3d}\ncache: {ttl: 0s}\n",
             &[
                 "4:22: budgets.limits[0].every: must be one of hour, day, month, total, got \"week\"",
                 "5:5: budgets.limits[1]: needs name",
                 "6:32: budgets.limits[2].usd: must be above 0 and at most 1e15, got -1",
                 "7:22: ledger.queue_rows: must be from 1 to 16777216, got 0",
                 "7:25: ledger.keep_hour: unknown key; did you mean keep_hours?",
+                "8:14: cache.ttl: must be above 0s and at most 100years, got 0s",
             ],
         ),
     ];
