@@ -119,6 +119,27 @@ impl Wire for ChatWire {
         Script { status, ..Script::json(error(code, word, message)) }
     }
 
+    fn models(&self, ids: &[&str]) -> Option<Bytes> {
+        let entry =
+            |id: &&str| format!("{{\"id\":{},\"object\":\"model\",\"created\":1700000000}}", quoted(id));
+        let entries: Vec<_> = ids.iter().map(entry).collect();
+        Some(format!("{{\"object\":\"list\",\"data\":[{}]}}", entries.join(",")).into())
+    }
+
+    fn vectors(&self, vectors: &[Vec<f32>], usage: Usage) -> Option<Bytes> {
+        let entry = |(index, vector): (usize, &Vec<f32>)| {
+            format!("{{\"object\":\"embedding\",\"index\":{index},\"embedding\":{vector:?}}}")
+        };
+        let entries: Vec<_> = vectors.iter().enumerate().map(entry).rev().collect();
+        let (model, tokens) = (quoted(&self.model), usage.input_tokens);
+        let body = format!(
+            "{{\"object\":\"list\",\"data\":[{}],\"model\":{model},\
+             \"usage\":{{\"prompt_tokens\":{tokens},\"total_tokens\":{tokens}}}}}",
+            entries.join(",")
+        );
+        Some(body.into())
+    }
+
     fn with_unknown(&self, bytes: &Bytes) -> Bytes {
         let text = String::from_utf8_lossy(bytes);
         let unknown = "\"x_future\":{\"a\":[1,null,\"b\"],\"c\":-1.5e3}";

@@ -9,6 +9,7 @@ pub mod dropped;
 pub mod records;
 pub mod refusals;
 pub mod retries;
+pub mod routes;
 pub mod secrets;
 pub mod sessions;
 pub mod streams;
