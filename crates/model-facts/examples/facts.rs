@@ -38,7 +38,8 @@ fn show(asked: &str, facts: &ModelFacts) {
         }
     }
     println!("{asked}");
-    println!("  row             {}/{} ({})", facts.provider, facts.model, facts.kind.as_str());
+    println!("  provider        {}", facts.provider);
+    println!("  model           {} ({})", facts.model, facts.kind.as_str());
     println!("  context window  {}", tokens(facts.context_window));
     println!("  max input       {}", tokens(facts.max_input_tokens));
     println!("  max output      {}", tokens(facts.max_output_tokens));

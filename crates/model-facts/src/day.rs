@@ -18,7 +18,7 @@ use std::str::FromStr;
 pub struct Day {
     year: u16,
     month: u8,
-    day: u8,
+    of_month: u8,
 }
 
 impl FromStr for Day {
@@ -32,7 +32,7 @@ impl FromStr for Day {
 
 impl fmt::Display for Day {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:04}-{:02}-{:02}", self.year, self.month, self.day)
+        write!(f, "{:04}-{:02}-{:02}", self.year, self.month, self.of_month)
     }
 }
 
@@ -48,8 +48,8 @@ fn read(text: &str) -> Option<Day> {
     let mut parts = text.split('-');
     let year: u16 = parts.next()?.parse().ok()?;
     let month: u8 = parts.next()?.parse().ok()?;
-    let day: u8 = parts.next()?.parse().ok()?;
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let of_month: u8 = parts.next()?.parse().ok()?;
+    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let days = match month {
         2 if leap => 29,
         2 => 28,
@@ -57,7 +57,7 @@ fn read(text: &str) -> Option<Day> {
         1..=12 => 31,
         _ => return None,
     };
-    (1..=days).contains(&day).then_some(Day { year, month, day })
+    (1..=days).contains(&of_month).then_some(Day { year, month, of_month })
 }
 
 /// The beginning of a text that somebody else wrote, for an error of one line.

@@ -131,13 +131,18 @@ mod tests {
     }
 
     #[test]
-    fn a_megabyte_of_one_character_neither_panics_nor_hangs() {
-        for unit in
-            [" ", "\n", "\t", "a", "A", "1", ".", "字", "\u{a0}", " \u{a0}", "\u{301}", "<|endoftext|>"]
-        {
-            let text = unit.repeat((1 << 20) / unit.len());
+    fn a_million_characters_of_white_space_are_counted() {
+        for unit in [" ", "\t"] {
+            assert!(count(o200k(), &unit.repeat(1_000_000)) >= 7_000, "{unit:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_run_of_anything_is_counted() {
+        for unit in ["\n", "a", "A", "1", ".", "字", "\u{a0}", " \u{a0}", "\u{301}", "<|endoftext|>"] {
+            let text = unit.repeat(3 * MAX_BLOCK_BYTES / 2 / unit.len());
             for vocabulary in [cl100k(), o200k()] {
-                assert!(count(vocabulary, &text) >= 4_000, "{unit:?}");
+                assert!(count(vocabulary, &text) >= 1_000, "{unit:?}");
             }
         }
     }

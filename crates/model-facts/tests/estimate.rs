@@ -1,7 +1,5 @@
 //! Laws of the estimate, for texts and for requests.
 
-#![expect(clippy::unwrap_used, reason = "a test")]
-
 use bytes::Bytes;
 use infer_core::{
     ExecuteBatch, InferenceError, JsonSchema, Message, Messages, Part, RawJson, ToolCall, ToolSpec,

@@ -1,8 +1,6 @@
 //! Exact counts against published ones, and the estimate against exact counts.
 
 #![cfg(feature = "exact-tokens")]
-#![expect(clippy::unwrap_used, reason = "a test")]
-
 use bytes::Bytes;
 use infer_core::{ExecuteBatch, InferenceError, Message, Messages, RawJson, ToolSpec, WireFormat};
 use model_facts::{

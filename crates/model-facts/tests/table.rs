@@ -1,6 +1,6 @@
 //! Tables of an operator's own.
 
-#![expect(clippy::unwrap_used, reason = "a test")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
 
 use model_facts::{Ability, FactError, FactTable, ModelFacts, ModelKind};
 use proptest::prelude::*;
