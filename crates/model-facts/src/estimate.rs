@@ -2,7 +2,7 @@
 //!
 //! Tokenizers cut text into words, numbers, marks and white space first, and then each into pieces they have seen often.
 //! The first step is imitated here; of the second only what a run of a kind usually costs is known. The costs below were
-//! chosen on `tests/data/corpus.txt` against OpenAI's `o200k_base`, and `tests/accuracy.rs` holds them to what is said.
+//! chosen on `tests/data/corpus.txt` against OpenAI's `o200k_base`, and `tests/exact.rs` holds them to what is said.
 
 /// About how many tokens `text` has: 0 only for empty text.
 ///

@@ -9,7 +9,8 @@ use crate::estimate_tokens;
 
 /// Tokens of a picture, whatever its size: what a square of 1024 pixels costs at `gpt-4o` in high detail.
 ///
-/// Other models take 0.3 to 2 times as much (OpenAI's guide to images, as quoted by public pages read 2026-11-21).
+/// The same picture costs 1,024 tokens at `gpt-4.1`, 1,659 at `gpt-4.1-mini`, and many times that at `gpt-4o-mini` (OpenAI's
+/// guide to images, as quoted by public pages read 2026-11-21): for requests with many pictures leave room.
 pub const IMAGE_TOKENS: u64 = 765;
 
 /// Tokens of a picture that is asked for in low detail at `gpt-4o`, from the same guide.

@@ -8,7 +8,8 @@ use model_facts::{
 };
 use proptest::prelude::*;
 
-/// Counts that OpenAI's README of tiktoken and its cookbook print, read 2026-11-21.
+/// Counts from OpenAI's cookbook on tiktoken; the third and the last for `cl100k_base` were read again in public copies on
+/// 2026-11-21.
 #[test]
 fn counts_are_those_that_openai_prints() {
     for (text, cl100k, o200k) in [
