@@ -1,3 +1,5 @@
+//! What is publicly known of language models, and how many tokens a text has for them.
+//!
 #![doc = include_str!("../README.md")]
 
 mod ability;
