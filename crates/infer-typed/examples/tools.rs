@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A city to look at.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Deserialize, JsonSchema)]
 struct City {
     name: String,
     /// The two letters of the country, where it is known.
@@ -37,7 +37,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let runner = OpenAiRunner::new(config, session)?;
 
     let city = ask::<City>(&runner, ExecuteBatch::new("gpt-4o-mini", "Name a city.")).await?;
-    println!("a city, made up by the simulator: {:?}", city.value);
+    println!("a city, made up by the simulator: {:?} in {:?}", city.value.name, city.value.country);
 
     let tools = Toolbox::new().with("weather", "The weather of a city", async |city: City| {
         println!("the model asks for the weather of {:?}", city.name);

@@ -76,30 +76,32 @@ pub enum TypedError {
         /// What came back.
         completion: Box<Completion>,
     },
-    /// The call failed.
-    #[error("{error}")]
-    Inference {
+    /// The stream broke after part of the answer.
+    #[error("the answer broke off")]
+    Interrupted {
         /// How; its policy says what may be done.
-        #[source]
-        error: InferenceError,
-        /// What had arrived, when a stream broke.
-        arrived: Option<Box<Completion>>,
+        source: InferenceError,
+        /// What had arrived.
+        completion: Box<Completion>,
     },
+    /// The call failed, and nothing came back.
+    #[error(transparent)]
+    Inference(#[from] InferenceError),
 }
 
 impl TypedError {
     /// What came back, where something did.
     pub fn completion(&self) -> Option<&Completion> {
         match self {
-            Self::Schema(_) => None,
+            Self::Schema(_) | Self::Inference(_) => None,
             Self::Refused { completion, .. }
             | Self::Truncated { completion }
             | Self::Filtered { completion }
             | Self::BrokenOff { completion }
             | Self::WantsTools { completion }
             | Self::NoAnswer { completion }
+            | Self::Interrupted { completion, .. }
             | Self::Mismatch { completion, .. } => Some(completion),
-            Self::Inference { arrived, .. } => arrived.as_deref(),
         }
     }
 }

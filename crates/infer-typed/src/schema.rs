@@ -139,10 +139,8 @@ impl<T: DeserializeOwned> Schema<T> {
         let mut completion = Completion::default();
         match answer::collect(runner, batch, &mut completion).await {
             Ok(()) => self.read(completion),
-            Err(error) => {
-                let arrived = (completion != Completion::default()).then(|| Box::new(completion));
-                Err(TypedError::Inference { error, arrived })
-            }
+            Err(error) if completion == Completion::default() => Err(error.into()),
+            Err(source) => Err(TypedError::Interrupted { source, completion: Box::new(completion) }),
         }
     }
 }

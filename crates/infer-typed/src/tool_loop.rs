@@ -2,6 +2,7 @@
 //!
 //! What a call means is decided here; time comes from the runtime's clock.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -298,7 +299,9 @@ fn capped(mut text: String, limit: usize) -> String {
     if text.len() > limit {
         let whole = text.len();
         text.truncate(text.floor_char_boundary(limit));
-        text.push_str(&format!("… [cut: {} of {whole} bytes shown]", text.len()));
+        let shown = text.len();
+        // Writing to a `String` cannot fail.
+        let _ = write!(text, "… [cut: {shown} of {whole} bytes shown]");
     }
     text
 }

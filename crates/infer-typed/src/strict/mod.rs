@@ -22,12 +22,12 @@ use size::Size;
 const MAX_SCHEMAS: usize = 50_000;
 const MAX_DEPTH: usize = 64;
 
-/// Rewrites `schema` by the rules of strict mode: what fits the result also fits `schema`.
+/// Rewrites `schema` by the rules of strict mode, with the same shape.
 ///
 /// Every object is closed and all of its properties are required; an optional one must already take null, which is
 /// what a Rust `Option` does, or is simply always given. `oneOf` becomes `anyOf`. Words that only describe are dropped,
 /// except titles and descriptions; rules that strict mode cannot enforce and that do not change the shape, such as
-/// `minLength`, move into the description, where the model reads them.
+/// `minLength`, move into the description, where the model reads them and nobody holds it to them.
 ///
 /// The result is a fixed point: rewriting it again changes nothing.
 ///
@@ -247,6 +247,7 @@ fn described(schema: &Map<String, Value>, types: &[&str]) -> Map<String, Value> 
 
 /// The types that fit, from `type` or from what else is said; strict mode wants them spelled out.
 fn types(schema: &Map<String, Value>) -> Result<Vec<&str>, String> {
+    const KNOWN: [&str; 7] = ["string", "number", "integer", "boolean", "object", "array", "null"];
     let mut types: Vec<&str> = Vec::new();
     let mut add = |kind| {
         if !types.contains(&kind) {
@@ -272,7 +273,6 @@ fn types(schema: &Map<String, Value>) -> Result<Vec<&str>, String> {
         _ if schema.contains_key("items") => add("array"),
         _ => {}
     }
-    const KNOWN: [&str; 7] = ["string", "number", "integer", "boolean", "object", "array", "null"];
     match types.iter().find(|kind| !KNOWN.contains(kind)) {
         Some(unknown) => Err(format!("`{unknown}` is no type; use one of {}", KNOWN.join(", "))),
         None if types.is_empty() => Err(keywords::ANYTHING.to_owned()),

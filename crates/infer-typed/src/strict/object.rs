@@ -88,11 +88,10 @@ impl Walk<'_> {
             && (rules.is_empty() || is_object(schema))
             && is_object(target);
         if !is_plain || !takes_fields {
-            let what = match rules.is_empty() {
-                true => "the root must be an object; put the value into a struct with one field",
-                false => {
-                    "rules beside a reference to something that is no struct; give it a field of its own"
-                }
+            let what = if rules.is_empty() {
+                "the root must be an object; put the value into a struct with one field"
+            } else {
+                "rules beside a reference to something that is no struct; give it a field of its own"
             };
             return self.refuse(place, what);
         }

@@ -12,7 +12,7 @@ fn fields(properties: &Value) -> Value {
 }
 
 /// What the field `a` becomes.
-fn field(schema: Value) -> Value {
+fn field(schema: &Value) -> Value {
     strict(&fields(&json!({ "a": schema }))).unwrap()["properties"]["a"].clone()
 }
 
@@ -23,10 +23,10 @@ fn faults(document: &Value) -> Vec<String> {
 
 #[test]
 fn a_type_that_is_not_said_is_taken_from_the_values() {
-    assert_eq!(field(json!({"const": 1.5}))["type"], "number");
-    assert_eq!(field(json!({"enum": ["a", 1, null, "b"]}))["type"], json!(["string", "integer", "null"]));
-    assert_eq!(field(json!({"items": {"type": "null"}}))["type"], "array");
-    assert_eq!(field(json!({"properties": {}}))["type"], "object");
+    assert_eq!(field(&json!({"const": 1.5}))["type"], "number");
+    assert_eq!(field(&json!({"enum": ["a", 1, null, "b"]}))["type"], json!(["string", "integer", "null"]));
+    assert_eq!(field(&json!({"items": {"type": "null"}}))["type"], "array");
+    assert_eq!(field(&json!({"properties": {}}))["type"], "object");
 }
 
 #[test]
@@ -44,14 +44,14 @@ fn a_root_that_is_a_definition_is_written_out() {
 fn fields_beside_a_reference_come_first_and_win() {
     let schema = json!({"type": "object", "$ref": "#/$defs/Point", "required": ["kind", "x"],
         "properties": {"kind": {"const": "p"}, "x": {"type": "integer"}}});
-    let strict = field(schema);
+    let strict = field(&schema);
     assert_eq!(strict["required"], json!(["kind", "x"]));
     assert_eq!(strict["properties"]["x"]["type"], "integer");
 }
 
 #[test]
 fn a_lone_schema_inside_all_of_is_taken_out_of_it() {
-    let strict = field(json!({"description": "Here.", "allOf": [{"$ref": "#/$defs/Point"}]}));
+    let strict = field(&json!({"description": "Here.", "allOf": [{"$ref": "#/$defs/Point"}]}));
     assert_eq!(strict, json!({"description": "Here.", "anyOf": [{"$ref": "#/$defs/Point"}]}));
 }
 

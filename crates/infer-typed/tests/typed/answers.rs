@@ -26,6 +26,8 @@ enum Tag {
     Hot,
 }
 
+type IsTold = fn(&TypedError) -> bool;
+
 fn question() -> ExecuteBatch {
     ExecuteBatch::new("m", "A dish, please")
 }
@@ -109,7 +111,7 @@ fn every_way_to_end_without_an_answer_is_told_apart_and_keeps_the_completion() {
     let whole = r#"{"name": "x", "price": null, "tags": []}"#;
     let mut refusal = Choice::new(0);
     refusal.refusal = "I cannot\ncook that.".to_owned();
-    let cases: [(Completion, fn(&TypedError) -> bool); 7] = [
+    let cases: [(Completion, IsTold); 7] = [
         (ends(whole, FinishKind::Length), |e| matches!(e, TypedError::Truncated { .. })),
         (ends(whole, FinishKind::ContentFilter), |e| matches!(e, TypedError::Filtered { .. })),
         (ends(whole, FinishKind::Error), |e| matches!(e, TypedError::BrokenOff { .. })),
@@ -154,9 +156,9 @@ fn a_stream_is_collected_and_one_that_breaks_keeps_what_arrived() {
     let runner = Script::new([Reply::Pieces(broken), Reply::Error(fault())]);
     let error = now(ask::<Dish>(&runner, question().streaming())).unwrap_err();
     assert_eq!(error.completion().map(Completion::text), Some(r#"{"name": "Soup", "#));
-    let TypedError::Inference { error, .. } = error else { panic!("{error}") };
-    assert_eq!(error.kind(), ErrorKind::Decode);
+    let TypedError::Interrupted { source, .. } = error else { panic!("{error}") };
+    assert_eq!(source.kind(), ErrorKind::Decode);
 
     let error = now(ask::<Dish>(&runner, question())).unwrap_err();
-    assert!(matches!(&error, TypedError::Inference { arrived: None, .. }), "{error:?}");
+    assert!(matches!(&error, TypedError::Inference(_)), "{error:?}");
 }

@@ -1,5 +1,7 @@
 //! Laws of the tool loop, over scripts of calls good and bad.
 
+use std::collections::VecDeque;
+
 use infer_core::{Choice, Completion, ExecuteBatch, Message, Role, ToolCall, Usage};
 use infer_typed::{ToolLoop, ToolLoopCause};
 use proptest::prelude::*;
@@ -34,7 +36,7 @@ fn round() -> impl Strategy<Value = Completion> {
 
 /// Says which call is not answered exactly once, in order, right after it was asked.
 fn unanswered(messages: &[Message]) -> Option<String> {
-    let mut open: std::collections::VecDeque<String> = Default::default();
+    let mut open: VecDeque<String> = VecDeque::new();
     for message in messages {
         if message.role == Role::Tool {
             let expected = open.pop_front();

@@ -74,7 +74,7 @@ pub(crate) fn says(text: &str) -> Completion {
 
 pub(crate) fn ends(text: &str, finish: FinishKind) -> Completion {
     let mut choice = Choice::new(0);
-    choice.text = text.to_owned();
+    text.clone_into(&mut choice.text);
     choice.finish = Some(finish.into());
     paid(choice)
 }

@@ -35,6 +35,8 @@ pub(crate) fn toolbox() -> Toolbox<'static> {
         })
 }
 
+type IsTold = fn(&ToolLoopCause) -> bool;
+
 fn question() -> ExecuteBatch {
     ExecuteBatch::new("m", [Message::system("Be brief."), Message::user("How much?")])
 }
@@ -124,6 +126,8 @@ fn everything_wrong_with_the_tools_is_told_before_anything_is_sent() {
 
 #[test]
 fn what_goes_wrong_with_a_call_is_told_to_the_model() {
+    use CallOutcome::{BadArguments, Failed, UnknownTool};
+
     let runner = Script::of([
         calls([
             ToolCall::function("1", "rm\n-rf", "{}"),
@@ -142,7 +146,6 @@ fn what_goes_wrong_with_a_call_is_told_to_the_model() {
     assert!(told[2].1.contains("EOF"), "{told:?}");
     assert_eq!(told[3].1, "error: too large");
     let outcomes: Vec<_> = run.calls.iter().map(|record| record.outcome).collect();
-    use CallOutcome::{BadArguments, Failed, UnknownTool};
     assert_eq!(outcomes, [UnknownTool, BadArguments, BadArguments, Failed, BadArguments]);
 }
 
@@ -212,7 +215,7 @@ fn a_round_that_would_pass_the_limit_on_calls_is_not_run() {
 
 #[test]
 fn calls_that_may_be_cut_are_not_run() {
-    let ends: [(FinishKind, fn(&ToolLoopCause) -> bool); 3] = [
+    let ends: [(FinishKind, IsTold); 3] = [
         (FinishKind::Length, |cause| matches!(cause, ToolLoopCause::Truncated)),
         (FinishKind::ContentFilter, |cause| matches!(cause, ToolLoopCause::Filtered)),
         (FinishKind::Error, |cause| matches!(cause, ToolLoopCause::BrokenOff)),
