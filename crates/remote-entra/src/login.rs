@@ -15,7 +15,7 @@ use url::form_urlencoded::Serializer;
 use crate::answer::{self, Unusable};
 use crate::cloud::Audience;
 use crate::exchange::{Answer, Miss, Service};
-use crate::refusal::refused;
+use crate::refusal::{is_oauth_error, refused};
 use crate::surroundings::Surroundings;
 
 /// How long a login host may take. 30 s: half of what a session waits for a credential.
@@ -94,6 +94,7 @@ pub(crate) fn credential(
         return Err(refused(service, answer, secrets));
     }
     answer::of_service(&answer.body, now).map_err(|unusable| match unusable {
+        Unusable::Unreadable(..) if is_oauth_error(answer) => refused(service, answer, secrets),
         Unusable::Unreadable(kind, detail) => {
             let status = Some(answer.status.as_u16());
             InferenceError::Decode { at: service.origin(|at| at.status = status), kind, detail }

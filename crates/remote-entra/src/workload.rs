@@ -56,6 +56,10 @@ impl CredentialSource for WorkloadIdentity {
 fn assertion(path: &Path, now: SystemTime) -> Result<Zeroizing<String>, InferenceError> {
     let fault =
         |what: &str| InferenceError::config(format!("federated token file {}: {what}", path.display()));
+    // Opening a pipe would wait for somebody to write into it.
+    if std::fs::metadata(path).is_ok_and(|known| !known.is_file()) {
+        return Err(fault("is not a file"));
+    }
     // Never grows, so no copy is left behind unwiped.
     let mut kept = Zeroizing::new(Vec::with_capacity(usize::try_from(FILE_LIMIT + 2).unwrap_or_default()));
     std::fs::File::open(path).and_then(|file| file.take(FILE_LIMIT + 1).read_to_end(&mut kept)).map_err(

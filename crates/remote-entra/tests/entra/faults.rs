@@ -80,6 +80,12 @@ async fn a_redirect_is_not_followed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_under_a_success_status_is_still_one() {
+    let text = answered(Script::json(fixture("token_error_401.json"))).await.to_string();
+    assert!(text.contains("answered http 200: the client secret is wrong"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_expired_token_is_refused_by_the_source_itself() {
     let error = answered(Script::json(r#"{"access_token":"secret","expires_on":"1795262400"}"#)).await;
     let text = error.to_string();
@@ -115,6 +121,9 @@ async fn a_federated_token_that_cannot_serve_is_refused_before_anything_is_sent(
     }
     std::fs::write(&path, [0xff, 0xfe]).unwrap();
     assert!(failure(&workload, &rig).await.to_string().contains("is not a token"));
+    std::fs::remove_file(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    assert!(failure(&workload, &rig).await.to_string().contains("is not a file"));
 }
 
 #[tokio::test(start_paused = true)]
