@@ -196,7 +196,22 @@ impl PriceTable {
 
     /// The price of `model` in all tiers, found as by [`PriceTable::get`].
     pub fn price(&self, model: &str) -> Option<&Price> {
-        self.models.get(model).or_else(|| self.models.get(without_date(model)?))
+        self.models.get(model).or_else(|| self.models.get(Self::family(model)?))
+    }
+
+    /// The name without a trailing ISO date, or `None` where there is none: what tables of models look up next.
+    ///
+    /// Shorter forms of a date are left alone: `gpt-3.5-turbo-0613` did not cost what its family does.
+    ///
+    /// ```
+    /// use infer_core::PriceTable;
+    /// assert_eq!(PriceTable::family("gpt-4o-2024-08-06"), Some("gpt-4o"));
+    /// assert_eq!(PriceTable::family("gpt-3.5-turbo-0613"), None);
+    /// ```
+    pub fn family(model: &str) -> Option<&str> {
+        let (name, date) = model.split_at_checked(model.len().checked_sub(11)?)?;
+        let date = date.strip_prefix('-')?;
+        (!name.is_empty() && is_iso_date(date)).then_some(name)
     }
 
     /// Sets or replaces the price of a model, exact name only.
@@ -251,13 +266,6 @@ impl PriceTable {
     pub fn is_empty(&self) -> bool {
         self.models.is_empty()
     }
-}
-
-/// `gpt-4o-2024-08-06` → `gpt-4o`. Shorter date forms are left alone: `gpt-3.5-turbo-0613` did not cost what its family does.
-fn without_date(model: &str) -> Option<&str> {
-    let (name, date) = model.split_at_checked(model.len().checked_sub(11)?)?;
-    let date = date.strip_prefix('-')?;
-    (!name.is_empty() && is_iso_date(date)).then_some(name)
 }
 
 fn is_iso_date(text: &str) -> bool {

@@ -1,1 +1,26 @@
-//! The Messages wire format, seen from a client.
+#![doc = include_str!("../README.md")]
+
+mod answer;
+mod block;
+mod codec;
+mod decoder;
+mod dialect;
+mod dto;
+mod fault;
+mod finish;
+mod json;
+mod media;
+mod open;
+mod refusal;
+mod request;
+mod thinking;
+mod tools;
+mod turns;
+mod usage;
+
+pub use codec::MessagesCodec;
+pub use decoder::MessagesDecoder;
+pub use dialect::{LateSystem, MessagesDialect, ThinkingStyle};
+
+/// The name of this wire format, for messages that a server received in it: [`MessagesCodec`] copies them unread.
+pub const MESSAGES: infer_core::WireFormat = infer_core::WireFormat("messages");

@@ -1,0 +1,53 @@
+//! The codec: requests out, answers in.
+
+use bytes::Bytes;
+use infer_core::{Codec, Completion, ErrorBody, ExecuteBatch, InferenceError, WireFault};
+
+use crate::request::write_request;
+use crate::{MessagesDecoder, MessagesDialect, answer, fault};
+
+/// The Messages format, seen from a client.
+///
+/// ```
+/// use infer_core::{Codec, ExecuteBatch};
+/// use wire_messages::MessagesCodec;
+///
+/// let body = MessagesCodec::default().encode(&ExecuteBatch::new("claude-sonnet-5", "Hi"))?;
+/// assert_eq!(body, r#"{"model":"claude-sonnet-5","max_tokens":4096,"messages":[{"role":"user","content":"Hi"}]}"#);
+/// # Ok::<(), infer_core::InferenceError>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct MessagesCodec {
+    /// What the upstream accepts.
+    pub dialect: MessagesDialect,
+}
+
+impl MessagesCodec {
+    /// A codec for an upstream that accepts `dialect`.
+    pub fn new(dialect: MessagesDialect) -> Self {
+        Self { dialect }
+    }
+}
+
+impl Codec for MessagesCodec {
+    type Decoder = MessagesDecoder;
+
+    /// Members of `extra` come last. One that the batch itself has a value for is left out, whatever it says; members
+    /// of `output_config` are merged with ours. Messages received in [`MESSAGES`](crate::MESSAGES) are copied unread,
+    /// and their instructions have to be `system` in `extra`.
+    fn encode(&self, batch: &ExecuteBatch) -> Result<Bytes, InferenceError> {
+        write_request(batch, &self.dialect)
+    }
+
+    fn decode_full(&self, body: &Bytes) -> Result<Completion, WireFault> {
+        answer::read(body)
+    }
+
+    fn decoder(&self) -> MessagesDecoder {
+        MessagesDecoder::default()
+    }
+
+    fn error_body(&self, body: &[u8]) -> ErrorBody {
+        fault::read(body)
+    }
+}
