@@ -43,13 +43,15 @@ mod run;
 mod runner;
 pub mod session;
 mod settings;
+mod site;
 pub mod sse;
 mod stream;
 mod transport;
 
 pub use config::RemoteConfig;
 #[doc(no_inline)]
-pub use infer_core::Rates;
+pub use infer_core::{InferenceError, Rates};
 pub use provider::{Call, EmbedLimits, Fault, Operation, ProviderConfig, RemoteFactory, RemoteProvider};
 pub use runner::{RemoteRunner, RemoteRunnerBuilder};
+pub use site::{Site, SiteSettings};
 pub use transport::{HttpTransport, Transport, TransportBody, TransportError, TransportFault};
