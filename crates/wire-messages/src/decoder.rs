@@ -341,6 +341,15 @@ mod tests {
     }
 
     #[test]
+    fn a_block_that_starts_in_the_place_of_an_open_one_ends_it() {
+        let call =
+            |id: &str| start(0, &format!(r#"{{"type":"tool_use","id":"{id}","name":"f","input":{{}}}}"#));
+        let whole = fold(&[call("a"), call("b"), END.to_owned()]);
+        let calls: Vec<_> = whole.choices[0].tool_calls.iter().map(|call| call.arguments.as_str()).collect();
+        assert_eq!(calls, ["{}", "{}"]);
+    }
+
+    #[test]
     fn a_block_of_reasoning_is_handed_over_whole_when_it_stops() {
         let mut decoder = MessagesDecoder::default();
         let begin = r#"{"type":"thinking","thinking":"","signature":"","extra":1.0}"#;
