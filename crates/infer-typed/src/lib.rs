@@ -1,3 +1,4 @@
+//! Typed answers and typed tools, over any runner.
 #![doc = include_str!("../README.md")]
 
 mod answer;
