@@ -382,6 +382,14 @@ mod tests {
         assert!(matches!(refused, Some(WireFault::Malformed { kind: DecodeKind::Excess, .. })));
 
         let mut decoder = MessagesDecoder::default();
+        let bare = r#"{"type":"thinking_delta","thinking":""}"#;
+        assert_eq!((0..2000).position(|index| event(&mut decoder, &delta(index, bare)).is_err()), Some(1024));
+
+        let mut decoder = MessagesDecoder::default();
+        let full = format!(r#"{{"type":"tool_use","name":"f","input":{{"a":"{}"}}}}"#, "x".repeat(1 << 20));
+        assert_eq!((0..40).position(|index| event(&mut decoder, &start(index, &full)).is_err()), Some(15));
+
+        let mut decoder = MessagesDecoder::default();
         let call = r#"{"type":"tool_use","name":"f"}"#;
         let refused = (0..2000).position(|_| event(&mut decoder, &start(0, call)).is_err());
         assert_eq!(refused, Some(1024));
