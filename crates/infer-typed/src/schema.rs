@@ -3,7 +3,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use infer_core::{Completion, ExecuteBatch, JsonSchema as WireSchema, ModelRunner, RawJson, ResponseFormat};
+use infer_core::{Completion, ExecuteBatch, JsonSchema as WireSchema, ModelRunner, ResponseFormat};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::de::DeserializeOwned;
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::ask::{Typed, TypedError, read};
 use crate::strict::{SchemaError, strict};
-use crate::{answer, toolbox};
+use crate::{answer, order, toolbox};
 
 /// The schema of `T`, ready to be sent.
 ///
@@ -41,7 +41,7 @@ impl Schema<()> {
     /// # Errors
     /// Everything about `T` that strict mode cannot say, see [`strict`].
     pub fn of<T: JsonSchema>() -> Result<Schema<T>, SchemaError> {
-        let json = strict(&of_type::<T>())?;
+        let json = strict_of_type::<T>()?;
         Ok(Schema::new(&T::schema_name(), json, true))
     }
 
@@ -55,7 +55,7 @@ impl Schema<()> {
 impl<T> Schema<T> {
     fn new(name: &str, mut json: Value, is_strict: bool) -> Self {
         // It travels beside the schema, so it would be paid for twice.
-        let description = json.as_object_mut().and_then(|schema| schema.shift_remove("description"));
+        let description = json.as_object_mut().and_then(|schema| schema.remove("description"));
         Self {
             name: toolbox::fitting_name(name),
             description: description.and_then(|text| text.as_str().map(ToOwned::to_owned)),
@@ -75,7 +75,7 @@ impl<T> Schema<T> {
         self.description.as_deref()
     }
 
-    /// The schema.
+    /// The schema. The order of fields is the order of `required`; [`in_order`](crate::in_order) writes it out.
     pub fn json(&self) -> &Value {
         &self.json
     }
@@ -108,7 +108,7 @@ impl<T> Schema<T> {
 
     /// The member of a request that asks for this.
     pub fn response_format(&self) -> ResponseFormat {
-        let mut schema = WireSchema::new(self.name.clone(), RawJson::from(self.json.clone()));
+        let mut schema = WireSchema::new(self.name.clone(), order::in_order(&self.json));
         schema.description.clone_from(&self.description);
         schema.strict = self.is_strict.then_some(true);
         ResponseFormat::JsonSchema(schema)
@@ -170,4 +170,12 @@ impl<T> fmt::Debug for Schema<T> {
 /// The schema of `T` for reading it, in draft 2020-12.
 pub(crate) fn of_type<T: JsonSchema + ?Sized>() -> Value {
     SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value()
+}
+
+/// The same by the rules of strict mode, with the fields in the order of the type.
+pub(crate) fn strict_of_type<T: JsonSchema + ?Sized>() -> Result<Value, SchemaError> {
+    let mut schema = of_type::<T>();
+    let writing = SchemaSettings::draft2020_12().for_serialize().into_generator();
+    order::take_over(&mut schema, &writing.into_root_schema_for::<T>().to_value());
+    strict(&schema)
 }

@@ -4,15 +4,16 @@ use std::fmt::{self, Display};
 use std::future::Future;
 use std::pin::Pin;
 
-use infer_core::{FunctionTool, Origin, RawJson, ToolSpec};
+use infer_core::{FunctionTool, Origin, ToolSpec};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::answer::{Misfit, one_line, parse};
-use crate::schema::of_type;
-use crate::strict::{SchemaFault, strict};
+use crate::order::in_order;
+use crate::schema::{of_type, strict_of_type};
+use crate::strict::{SchemaError, SchemaFault};
 
 /// Whether upstreams are asked to hold the model to the schemas of arguments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +41,7 @@ struct Tool<'t> {
     name: String,
     description: String,
     schema: Value,
+    strict: Result<Value, SchemaError>,
     call: Box<dyn Fn(&str) -> Answer<'t> + Send + Sync + 't>,
 }
 
@@ -101,7 +103,8 @@ impl<'t> Toolbox<'t> {
                 }
             }
         });
-        self.tools.push(Tool { name: name.into(), description: description.into(), schema, call });
+        let strict = strict_of_type::<A>();
+        self.tools.push(Tool { name: name.into(), description: description.into(), schema, strict, call });
         self
     }
 
@@ -158,18 +161,18 @@ impl Tool<'_> {
         }
         let strict = match strictness {
             Strictness::Never => None,
-            Strictness::WherePossible => strict(&self.schema).ok(),
-            Strictness::Always => Some(strict(&self.schema).map_err(|error| error.faults().to_vec())?),
+            Strictness::WherePossible => self.strict.as_ref().ok(),
+            Strictness::Always => Some(self.strict.as_ref().map_err(|error| error.faults().to_vec())?),
         };
         spec.strict = strict.is_some().then_some(true);
-        let schema = strict.unwrap_or_else(|| self.schema.clone());
+        let schema = strict.unwrap_or(&self.schema);
         if schema.get("type") != Some(&Value::from("object")) {
             return Err(vec![SchemaFault {
                 pointer: "#".to_owned(),
                 what: "arguments must be an object; take a struct with named fields".to_owned(),
             }]);
         }
-        spec.parameters = Some(RawJson::from(schema));
+        spec.parameters = Some(in_order(schema));
         Ok(spec)
     }
 }

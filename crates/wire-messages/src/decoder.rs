@@ -341,6 +341,15 @@ mod tests {
     }
 
     #[test]
+    fn a_block_that_starts_in_the_place_of_an_open_one_ends_it() {
+        let call =
+            |id: &str| start(0, &format!(r#"{{"type":"tool_use","id":"{id}","name":"f","input":{{}}}}"#));
+        let whole = fold(&[call("a"), call("b"), END.to_owned()]);
+        let calls: Vec<_> = whole.choices[0].tool_calls.iter().map(|call| call.arguments.as_str()).collect();
+        assert_eq!(calls, ["{}", "{}"]);
+    }
+
+    #[test]
     fn a_block_of_reasoning_is_handed_over_whole_when_it_stops() {
         let mut decoder = MessagesDecoder::default();
         let begin = r#"{"type":"thinking","thinking":"","signature":"","extra":1.0}"#;
@@ -371,6 +380,14 @@ mod tests {
         let refused =
             (0..2000).find_map(|index| event(&mut decoder, &start(index, r#"{"type":"text"}"#)).err());
         assert!(matches!(refused, Some(WireFault::Malformed { kind: DecodeKind::Excess, .. })));
+
+        let mut decoder = MessagesDecoder::default();
+        let bare = r#"{"type":"thinking_delta","thinking":""}"#;
+        assert_eq!((0..2000).position(|index| event(&mut decoder, &delta(index, bare)).is_err()), Some(1024));
+
+        let mut decoder = MessagesDecoder::default();
+        let full = format!(r#"{{"type":"tool_use","name":"f","input":{{"a":"{}"}}}}"#, "x".repeat(1 << 20));
+        assert_eq!((0..40).position(|index| event(&mut decoder, &start(index, &full)).is_err()), Some(15));
 
         let mut decoder = MessagesDecoder::default();
         let call = r#"{"type":"tool_use","name":"f"}"#;

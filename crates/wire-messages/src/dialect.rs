@@ -52,7 +52,8 @@ pub enum ThinkingStyle {
 #[non_exhaustive]
 pub enum LateSystem {
     /// They join the instructions at the top. Every model takes that; they lose their place, and a prompt cache filled
-    /// before they came is missed.
+    /// before they came is missed. Newer accounts refuse reasoning blocks made before the top changed (Anthropic's
+    /// page on thinking, read 2026-11-21): a conversation that gives both back wants [`InPlace`](Self::InPlace).
     #[default]
     Hoist,
     /// They stay, as messages of the role `system`, moved behind the user's turn they are next to: anywhere else they

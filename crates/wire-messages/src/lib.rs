@@ -1,3 +1,4 @@
+//! The Messages wire format, seen from a client, without I/O.
 #![doc = include_str!("../README.md")]
 
 mod answer;

@@ -14,7 +14,7 @@ use crate::json::{Members, filled, string};
 
 /// The most blocks open at once. The format has them one after the other.
 const MAX_OPEN: usize = 1024;
-/// The most bytes of reasoning kept until its block stops: many times what any model thinks in one answer.
+/// The most bytes kept until their blocks stop: many times what any model thinks in one answer.
 const MAX_KEPT: usize = 16 << 20;
 
 /// The blocks that have started and not stopped, by their number on the wire.
@@ -23,7 +23,7 @@ pub(crate) struct OpenBlocks {
     open: BTreeMap<u64, Block>,
     /// How many calls have started.
     calls: u32,
-    /// Bytes of reasoning in open blocks.
+    /// Bytes kept in open blocks.
     kept: usize,
 }
 
@@ -62,9 +62,7 @@ impl OpenBlocks {
         chunk: &mut TokenChunk,
     ) -> Result<(), WireFault> {
         self.stop(index, chunk);
-        if self.open.len() >= MAX_OPEN {
-            return Err(excess(format!("more than {MAX_OPEN} open blocks")));
-        }
+        self.make_room()?;
         let Some(raw) = raw else {
             return Err(WireFault::malformed(DecodeKind::Json, "a block starts without content_block"));
         };
@@ -101,6 +99,7 @@ impl OpenBlocks {
         delta.name = Some(said(block.name, "name")?.into_owned());
         chunk.tool_calls.push(delta);
         let given = block.input.map(arguments).filter(|given| !given.is_empty());
+        self.keep(given.as_ref().map_or(0, String::len))?;
         self.calls += 1;
         Ok(Block::Call { index: self.calls - 1, given: Some(given.unwrap_or_else(|| "{}".to_owned())) })
     }
@@ -138,6 +137,9 @@ impl OpenBlocks {
             Some("thinking_delta") => {
                 let more = said(delta.thinking, "thinking")?;
                 self.keep(more.len())?;
+                if !self.open.contains_key(&index) {
+                    self.make_room()?;
+                }
                 match self.open.entry(index).or_insert_with(|| Block::Thinking(Thinking::default())) {
                     Block::Thinking(thinking) => thinking.text.push_str(&more),
                     Block::Other => return Ok(()),
@@ -182,10 +184,17 @@ impl OpenBlocks {
         }
     }
 
+    fn make_room(&self) -> Result<(), WireFault> {
+        if self.open.len() < MAX_OPEN {
+            return Ok(());
+        }
+        Err(excess(format!("more than {MAX_OPEN} open blocks")))
+    }
+
     fn keep(&mut self, bytes: usize) -> Result<(), WireFault> {
         self.kept = self.kept.saturating_add(bytes);
         if self.kept > MAX_KEPT {
-            return Err(excess(format!("more than {} MiB of reasoning", MAX_KEPT >> 20)));
+            return Err(excess(format!("more than {} MiB in open blocks", MAX_KEPT >> 20)));
         }
         Ok(())
     }

@@ -29,7 +29,8 @@ const MAX_DEPTH: usize = 64;
 /// except titles and descriptions; rules that strict mode cannot enforce and that do not change the shape, such as
 /// `minLength`, move into the description, where the model reads them and nobody holds it to them.
 ///
-/// The result is a fixed point: rewriting it again changes nothing.
+/// Models write fields in the order of the schema. That is the order of `required`, then of the names; write the result
+/// with [`in_order`](crate::in_order) to keep it. The result is a fixed point: rewriting it again changes nothing.
 ///
 /// ```
 /// use serde_json::json;
@@ -250,7 +251,8 @@ fn types(schema: &Map<String, Value>) -> Result<Vec<&str>, String> {
     const KNOWN: [&str; 7] = ["string", "number", "integer", "boolean", "object", "array", "null"];
     let mut types: Vec<&str> = Vec::new();
     let mut add = |kind| {
-        if !types.contains(&kind) {
+        // One more than there are is enough to find one that is none.
+        if types.len() <= KNOWN.len() && !types.contains(&kind) {
             types.push(kind);
         }
     };

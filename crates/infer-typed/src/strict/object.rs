@@ -1,18 +1,22 @@
 //! Objects: closed, every property required, and those that are put together from a reference and fields beside it.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 use super::fault::Pointer;
 use super::{Place, Walk, described, keywords, reference, size, types};
+use crate::order;
 
 /// A property as it was found: name, schema and where it stands.
 pub(super) type Member<'a> = (&'a str, &'a Value, Pointer);
 
-/// The properties of `schema`, which stands at `at`.
+/// The properties of `schema`, which stands at `at`, in the order of `required`.
 pub(super) fn members<'a>(schema: &'a Map<String, Value>, at: &Pointer) -> Vec<Member<'a>> {
     let at = at.to("properties");
-    let properties = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
-    properties.map(|(name, property)| (name.as_str(), property, at.to(name))).collect()
+    let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return Vec::new() };
+    let members = order::members(properties, &order::required(schema)).into_iter();
+    members.map(|(name, property)| (name.as_str(), property, at.to(name))).collect()
 }
 
 impl Walk<'_> {
@@ -31,13 +35,12 @@ impl Walk<'_> {
             let inside = Place { objects: place.objects + 1, ..place.within(at.clone()) };
             properties.insert((*name).to_owned(), self.schema(property, &inside));
         }
-        let required = sources.iter().filter_map(|source| source.get("required")?.as_array()).flatten();
-        for name in required.filter_map(Value::as_str) {
+        for name in sources.iter().flat_map(|source| order::required(source)) {
             if !properties.contains_key(name) {
                 self.fault(place, format!("requires `{name}`, which it does not have; declare it"));
             }
         }
-        let required: Vec<Value> = properties.keys().map(|name| Value::from(name.as_str())).collect();
+        let required: Vec<Value> = members.iter().map(|(name, ..)| Value::from(*name)).collect();
         strict.insert("properties".to_owned(), Value::Object(properties));
         strict.insert("required".to_owned(), Value::Array(required));
         strict.insert("additionalProperties".to_owned(), Value::Bool(false));
@@ -101,11 +104,9 @@ impl Walk<'_> {
         let mut strict = described(&words.collect(), &[]);
         strict.insert("type".to_owned(), Value::from("object"));
         let mut all = members(schema, &place.at);
-        for member in members(target, target_at) {
-            if !all.iter().any(|(name, ..)| *name == member.0) {
-                all.push(member);
-            }
-        }
+        let own: HashSet<&str> = all.iter().map(|(name, ..)| *name).collect();
+        let inherited = members(target, target_at).into_iter().filter(|(name, ..)| !own.contains(name));
+        all.extend(inherited.collect::<Vec<_>>());
         self.object(&[schema, target], &all, place, &mut strict);
         Value::Object(strict)
     }

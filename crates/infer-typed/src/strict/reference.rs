@@ -70,11 +70,12 @@ mod tests {
 
     #[test]
     fn a_reference_leads_to_the_root_or_to_a_definition_and_nowhere_else() {
-        let root = json!({"$defs": {"A b": {"type": "null"}, "x/y": {}}, "properties": {"p": {}}});
+        let root = json!({"$defs": {"A b": {"type": "null"}, "x/y": {}, "N": {"items": {}}}, "properties": {"p": {}}});
         assert_eq!(target(&root, "#").unwrap().0.len(), 2);
         assert_eq!(target(&root, "#/$defs/A%20b").unwrap().0["type"], "null");
         assert!(target(&root, "#/$defs/x~1y").is_ok());
-        for wrong in ["#/properties/p", "#/$defs/none", "other.json#/$defs/A", "#/$defs/x/y", "#/$defs/%"] {
+        for wrong in ["#/properties/p", "#/$defs/none", "other.json#/$defs/A", "#/$defs/N/items", "#/$defs/%"]
+        {
             assert!(target(&root, wrong).is_err(), "{wrong}");
         }
     }

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Map, Value};
 
 use super::{Place, Walk, described, keywords, reference};
+use crate::order;
 
 /// How deep and at how many schemas one looks to see how a choice begins.
 const MAX_HOPS: usize = 16;
@@ -64,23 +65,13 @@ impl Walk<'_> {
         for choice in choices {
             self.first_members(choice, MAX_HOPS, &mut looks, &mut firsts);
         }
-        let mut seen: HashMap<&str, (usize, Option<HashSet<String>>)> = HashMap::new();
-        let mut clashes: Vec<&str> = Vec::new();
+        let mut seen: HashMap<&str, Beginning> = HashMap::new();
+        let mut clashes: Vec<String> = Vec::new();
         for (name, values) in &firsts {
-            let (count, known) = seen.entry(*name).or_insert_with(|| (0, Some(HashSet::new())));
-            let is_apart = match (known.as_mut(), values) {
-                (Some(known), Some(values)) => values.iter().all(|value| known.insert(value.clone())),
-                _ => false,
-            };
-            if !is_apart {
-                *known = None;
+            if seen.entry(*name).or_default().clashes_with(values.as_deref()) {
+                clashes.push((*name).to_owned());
             }
-            if *count > 0 && !is_apart && !clashes.contains(name) {
-                clashes.push(name);
-            }
-            *count += 1;
         }
-        let clashes: Vec<String> = clashes.into_iter().map(ToOwned::to_owned).collect();
         for name in clashes {
             let what = format!(
                 "several choices begin with the field `{name}`; tag the enum, or begin each with a field of its own"
@@ -101,7 +92,9 @@ impl Walk<'_> {
         let Some(left) = looks.checked_sub(1) else { return };
         *looks = left;
         let properties = schema.get("properties").and_then(Value::as_object);
-        if let Some((name, property)) = properties.and_then(|properties| properties.iter().next()) {
+        let first = properties
+            .and_then(|properties| order::members(properties, &order::required(schema)).into_iter().next());
+        if let Some((name, property)) = first {
             firsts.push((name, fixed(property)));
             return;
         }
@@ -115,6 +108,29 @@ impl Walk<'_> {
         {
             self.first_members(target, hops, looks, firsts);
         }
+    }
+}
+
+/// What is known of the objects that begin with one property.
+#[derive(Default)]
+struct Beginning {
+    count: usize,
+    /// Some object takes any value there, or one that another takes as well.
+    is_shared: bool,
+    values: HashSet<String>,
+    is_told: bool,
+}
+
+impl Beginning {
+    /// Adds an object whose property is fixed to `values`, and says once whether it cannot be told from the others.
+    fn clashes_with(&mut self, values: Option<&[String]>) -> bool {
+        let is_new =
+            values.is_some_and(|values| values.iter().all(|value| self.values.insert(value.clone())));
+        self.is_shared |= !is_new;
+        self.count += 1;
+        let is_first_clash = self.is_shared && self.count > 1 && !self.is_told;
+        self.is_told |= is_first_clash;
+        is_first_clash
     }
 }
 

@@ -16,7 +16,7 @@ use crate::script::{Reply, Script, calls, ends, now, paid, says};
 struct Dish {
     name: String,
     price: Option<f64>,
-    tags: Vec<Tag>,
+    allergens: Vec<Tag>,
 }
 
 #[derive(Debug, PartialEq, Deserialize, JsonSchema)]
@@ -38,9 +38,9 @@ fn asked(reply: Completion) -> TypedError {
 
 #[test]
 fn a_type_is_asked_for_by_its_strict_schema_and_read_from_the_answer() {
-    let runner = Script::of([says(r#" {"name": "Curry", "price": null, "tags": ["hot"]} "#)]);
+    let runner = Script::of([says(r#" {"name": "Curry", "price": null, "allergens": ["hot"]} "#)]);
     let answer = now(ask::<Dish>(&runner, question())).unwrap();
-    assert_eq!(answer.value, Dish { name: "Curry".into(), price: None, tags: vec![Tag::Hot] });
+    assert_eq!(answer.value, Dish { name: "Curry".into(), price: None, allergens: vec![Tag::Hot] });
     assert_eq!(answer.completion.usage, Some(Usage::new(10, 5)));
 
     let sent = runner.asked();
@@ -50,9 +50,10 @@ fn a_type_is_asked_for_by_its_strict_schema_and_read_from_the_answer() {
     assert_eq!(
         format.schema.as_ref().unwrap().get(),
         concat!(
-            r##"{"title":"Dish","type":"object","properties":{"name":{"type":"string"},"price":{"type":["number","null"]},"##,
-            r##""tags":{"type":"array","items":{"$ref":"#/$defs/Tag"}}},"required":["name","price","tags"],"##,
-            r##""additionalProperties":false,"$defs":{"Tag":{"type":"string","enum":["vegan","hot"]}}}"##
+            r##"{"$defs":{"Tag":{"enum":["vegan","hot"],"type":"string"}},"additionalProperties":false,"##,
+            r##""properties":{"name":{"type":"string"},"price":{"type":["number","null"]},"##,
+            r##""allergens":{"items":{"$ref":"#/$defs/Tag"},"type":"array"}},"##,
+            r##""required":["name","price","allergens"],"title":"Dish","type":"object"}"##
         )
     );
 }
@@ -96,7 +97,7 @@ fn an_unenforced_schema_is_the_strict_one_without_the_question() {
 
 #[test]
 fn a_misfit_names_the_place_and_keeps_what_was_paid_for() {
-    let text = format!(r#"{{"name": "{}", "price": "much", "tags": []}}"#, "é".repeat(600));
+    let text = format!(r#"{{"name": "{}", "price": "much", "allergens": []}}"#, "é".repeat(600));
     let error = asked(says(&text));
     assert_eq!(error.completion().unwrap().cost.unwrap().total().picos(), 7);
     assert!(!error.to_string().contains('\n'));
@@ -108,7 +109,7 @@ fn a_misfit_names_the_place_and_keeps_what_was_paid_for() {
 
 #[test]
 fn every_way_to_end_without_an_answer_is_told_apart_and_keeps_the_completion() {
-    let whole = r#"{"name": "x", "price": null, "tags": []}"#;
+    let whole = r#"{"name": "x", "price": null, "allergens": []}"#;
     let mut refusal = Choice::new(0);
     refusal.refusal = "I cannot\ncook that.".to_owned();
     let cases: [(Completion, IsTold); 7] = [
@@ -137,7 +138,7 @@ fn a_stream_is_collected_and_one_that_breaks_keeps_what_arrived() {
         last.usage = Some(Usage::new(3, 4));
         vec![
             Ok(TokenChunk::text(0, r#"{"name": "Soup", "#)),
-            Ok(TokenChunk::text(0, r#""price": 2.5, "tags": []}"#)),
+            Ok(TokenChunk::text(0, r#""price": 2.5, "allergens": []}"#)),
             Ok(last),
         ]
     };

@@ -56,9 +56,11 @@ fn objection(document: &Value) -> Option<String> {
             return Some(format!("says its type twice or never: {schema:?}"));
         }
         if kinds.iter().any(|kind| kind == "object") {
-            let names: Vec<&String> = schema.get("properties")?.as_object()?.keys().collect();
-            let required: Vec<&str> =
+            let mut names: Vec<&String> = schema.get("properties")?.as_object()?.keys().collect();
+            names.sort_unstable();
+            let mut required: Vec<&str> =
                 schema.get("required")?.as_array()?.iter().filter_map(Value::as_str).collect();
+            required.sort_unstable();
             if names != required || schema.get("additionalProperties") != Some(&json!(false)) {
                 return Some(format!("open or optional: {schema:?}"));
             }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use infer_core::ResponseFormat;
 use infer_typed::Schema;
 use schemars::JsonSchema;
 use serde_json::{Value, json};
@@ -18,20 +19,33 @@ fn faults<T: JsonSchema>() -> Vec<String> {
 }
 
 #[test]
-fn fields_keep_the_order_they_are_declared_in() {
+fn fields_are_sent_in_the_order_they_are_declared_in() {
     #[derive(JsonSchema)]
     #[expect(dead_code, reason = "only its schema counts")]
     struct Judgement {
-        reasoning: String,
+        reasoning: Option<String>,
         answer: bool,
         #[serde(default)]
         also: u8,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        aside: Option<u8>,
+        #[serde(rename = "Details")]
+        details: Vec<Detail>,
     }
-    let schema = strict::<Judgement>();
-    let order: Vec<_> = schema["properties"].as_object().unwrap().keys().collect();
-    assert_eq!(order, ["reasoning", "answer", "also"]);
-    assert_eq!(schema["required"], json!(["reasoning", "answer", "also"]));
-    assert_eq!(schema["properties"]["also"], json!({"type": "integer", "maximum": 255, "minimum": 0}));
+    #[derive(JsonSchema)]
+    #[expect(dead_code, reason = "only its schema counts")]
+    struct Detail {
+        what: Option<String>,
+        about: u8,
+    }
+    let schema = Schema::of::<Judgement>().unwrap();
+    assert_eq!(schema.json()["required"], json!(["reasoning", "answer", "also", "Details", "aside"]));
+    assert_eq!(schema.json()["properties"]["also"], json!({"type": "integer", "maximum": 255, "minimum": 0}));
+    let ResponseFormat::JsonSchema(format) = schema.response_format() else { panic!("no schema") };
+    let text = format.schema.unwrap().get().to_owned();
+    let places = ["what", "about", "reasoning", "answer", "also", "Details", "aside"]
+        .map(|name| text.find(&format!("\"{name}\":{{")).unwrap_or_else(|| panic!("{name} in {text}")));
+    assert!(places.is_sorted(), "{text}");
 }
 
 #[test]
@@ -110,8 +124,10 @@ fn a_tagged_enum_is_a_choice_of_closed_objects_that_begin_with_the_tag() {
     let choices = schema["$defs"]["Shape"]["anyOf"].as_array().unwrap();
     assert_eq!(choices.len(), 3);
     for (choice, tag) in choices.iter().zip(["Circle", "Square", "Nothing"]) {
-        let (first, value) = choice["properties"].as_object().unwrap().iter().next().unwrap();
-        assert_eq!((first.as_str(), &value["const"]), ("kind", &json!(tag)));
+        assert_eq!(
+            (&choice["required"][0], &choice["properties"]["kind"]["const"]),
+            (&json!("kind"), &json!(tag))
+        );
         assert_eq!(choice["additionalProperties"], false);
     }
     assert_eq!(choices[1]["required"], json!(["kind", "side"]));
