@@ -1,10 +1,10 @@
 //! The codec: requests out, answers in.
 
 use bytes::Bytes;
-use infer_core::{Codec, Completion, ErrorBody, ExecuteBatch, InferenceError, WireFault};
+use infer_core::{Codec, Completion, ErrorBody, ExecuteBatch, InferenceError, ListedModel, WireFault};
 
 use crate::request::write_request;
-use crate::{MessagesDecoder, MessagesDialect, answer, fault};
+use crate::{MessagesDecoder, MessagesDialect, answer, fault, models};
 
 /// The Messages format, seen from a client.
 ///
@@ -49,5 +49,15 @@ impl Codec for MessagesCodec {
 
     fn error_body(&self, body: &[u8]) -> ErrorBody {
         fault::read(body)
+    }
+
+    /// A page of the list is read as the list. A page holds up to 1000 models where that is asked for (Anthropic's API
+    /// reference, read 2026-11-21), many times what there are.
+    fn decode_models(&self, body: &Bytes) -> Result<Vec<ListedModel>, WireFault> {
+        models::read(body)
+    }
+
+    fn decode_health(&self, body: &Bytes) -> Result<(), WireFault> {
+        models::read_error(body)
     }
 }

@@ -11,6 +11,7 @@ mod fault;
 mod finish;
 mod json;
 mod media;
+mod models;
 mod open;
 mod refusal;
 mod request;

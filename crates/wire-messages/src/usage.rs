@@ -54,6 +54,7 @@ pub(crate) struct Tally {
     fresh: Option<u64>,
     read: Option<u64>,
     written: Option<u64>,
+    written_for_an_hour: Option<u64>,
     output: Option<u64>,
     thinking: Option<u64>,
     /// How the call was processed.
@@ -65,13 +66,15 @@ impl Tally {
     pub(crate) fn learn(&mut self, report: Option<&RawValue>) -> Option<Usage> {
         let counts: Counts<'_> = serde_json::from_str(report?.get()).ok()?;
         let by_age: Written<'_> = part(counts.cache_creation);
-        let ages = [by_age.ephemeral_5m_input_tokens, by_age.ephemeral_1h_input_tokens];
-        let ages = ages.into_iter().filter_map(count).reduce(u64::saturating_add);
+        let hour = count(by_age.ephemeral_1h_input_tokens);
+        let ages = [count(by_age.ephemeral_5m_input_tokens), hour];
+        let ages = ages.into_iter().flatten().reduce(u64::saturating_add);
         let details: OutputDetails<'_> = part(counts.output_tokens_details);
         let reported = [
             (&mut self.fresh, count(counts.input_tokens)),
             (&mut self.read, count(counts.cache_read_input_tokens)),
             (&mut self.written, count(counts.cache_creation_input_tokens).or(ages)),
+            (&mut self.written_for_an_hour, hour),
             (&mut self.output, count(counts.output_tokens)),
             (&mut self.thinking, count(details.thinking_tokens)),
         ];
@@ -95,6 +98,7 @@ impl Tally {
         let mut usage = Usage::new(input, or_0(self.output));
         usage.cached_input_tokens = cached;
         usage.cache_write_tokens = written;
+        usage.long_cache_write_tokens = or_0(self.written_for_an_hour).min(written);
         usage.reasoning_tokens = or_0(self.thinking);
         usage
     }
@@ -142,9 +146,31 @@ mod tests {
     #[test]
     fn what_was_written_is_told_by_its_parts_where_no_sum_is_given() {
         let json = r#"{"input_tokens":1,"cache_creation":{"ephemeral_5m_input_tokens":2,"ephemeral_1h_input_tokens":3}}"#;
-        assert_eq!(learn(&mut Tally::default(), json).unwrap().cache_write_tokens, 5);
+        let written = |json| {
+            let usage = learn(&mut Tally::default(), json).unwrap();
+            (usage.cache_write_tokens, usage.long_cache_write_tokens)
+        };
+        assert_eq!(written(json), (5, 3));
         let both = r#"{"cache_creation_input_tokens":5,"cache_creation":{"ephemeral_5m_input_tokens":2,"ephemeral_1h_input_tokens":3}}"#;
-        assert_eq!(learn(&mut Tally::default(), both).unwrap().cache_write_tokens, 5);
+        assert_eq!(written(both), (5, 3));
+        let hour = r#"{"cache_creation":{"ephemeral_1h_input_tokens":3}}"#;
+        assert_eq!(written(hour), (3, 3));
+        let less = r#"{"cache_creation_input_tokens":2,"cache_creation":{"ephemeral_1h_input_tokens":3}}"#;
+        assert_eq!(written(less), (2, 2));
+    }
+
+    #[test]
+    fn what_is_kept_for_an_hour_is_billed_at_its_own_rate_also_when_only_the_start_tells_it() {
+        let mut tally = Tally::default();
+        let start = r#"{"input_tokens":10,"cache_creation_input_tokens":300,"cache_creation":{"ephemeral_5m_input_tokens":100,"ephemeral_1h_input_tokens":200},"output_tokens":1}"#;
+        learn(&mut tally, start);
+        let usage = learn(&mut tally, r#"{"cache_creation_input_tokens":300,"output_tokens":5}"#).unwrap();
+        assert_eq!((usage.cache_write_tokens, usage.long_cache_write_tokens), (300, 200));
+        let mut rates = Rates::new(3.0, 15.0);
+        rates.cache_write_per_mtok_usd = Some(3.75);
+        rates.long_cache_write_per_mtok_usd = Some(6.0);
+        let expect = 10 * 3_000_000 + 100 * 3_750_000 + 200 * 6_000_000 + 5 * 15_000_000;
+        assert_eq!(from_rates(&rates, &usage).total().picos(), expect);
     }
 
     #[test]

@@ -78,6 +78,7 @@ fn check_usage(file: &str, whole: &Completion, expect: &Value) {
         ("output", usage.output_tokens),
         ("cached", usage.cached_input_tokens),
         ("written", usage.cache_write_tokens),
+        ("written_for_an_hour", usage.long_cache_write_tokens),
         ("reasoning", usage.reasoning_tokens),
     ];
     for (name, count) in counts {
