@@ -8,7 +8,7 @@
 /// It gets a method `remote`, which collects what the pipeline needs. The calling crate must depend on `serde`.
 ///
 /// With `impl KIND for PROVIDER` after it, the struct is a [`ProviderConfig`](crate::ProviderConfig) too: the provider is
-/// made by `PROVIDER::new(settings, name)` and its credential comes from `api_key`. It then has a method `site` as well,
+/// made by `PROVIDER::new(&settings, name)` and its credential comes from `api_key`. It then has a method `site` as well,
 /// which checks what all providers have in common ([`Site`](crate::Site)).
 ///
 /// ```
@@ -67,7 +67,7 @@
 /// # }
 ///
 /// impl Toy {
-///     fn new(config: ToyConfig, name: &str) -> Result<Self, InferenceError> {
+///     fn new(config: &ToyConfig, name: &str) -> Result<Self, InferenceError> {
 ///         let site = config.site(name, &config.endpoint, "https://api.toy.example/v1")?;
 ///         Ok(Self { site: site.with_route(Operation::Generate, "/chat")? })
 ///     }
@@ -134,7 +134,7 @@ macro_rules! provider_settings {
             }
 
             fn into_provider(self, name: &str) -> Result<$provider, $crate::InferenceError> {
-                $provider::new(self, name)
+                $provider::new(&self, name)
             }
         }
     };
