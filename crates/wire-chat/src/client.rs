@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use infer_core::{
     Choice, Codec, Completion, DecodeKind, EmbedBatch, Embeddings, ErrorBody, ExecuteBatch, InferenceError,
-    WireFault,
+    ListedModel, WireFault,
 };
 
 use crate::choice::ChoiceState;
@@ -11,7 +11,7 @@ use crate::decoder::too_many;
 use crate::dto::{Answer, MAX_CHOICES, RawChoice, as_error, trim, utf8};
 use crate::json::{Few, is_truthy};
 use crate::request::write_request;
-use crate::{ChatDecoder, ChatDialect, embed, fault, usage};
+use crate::{ChatDecoder, ChatDialect, embed, fault, models, usage};
 
 /// Chat Completions and embeddings, seen from a client.
 ///
@@ -74,11 +74,19 @@ impl Codec for ChatCodec {
     }
 
     fn encode_embed(&self, batch: &EmbedBatch) -> Result<Bytes, InferenceError> {
-        embed::write_request(batch)
+        embed::write_request(batch, &self.dialect)
     }
 
     fn decode_embed(&self, body: &Bytes) -> Result<Embeddings, WireFault> {
         embed::read_answer(body)
+    }
+
+    fn decode_models(&self, body: &Bytes) -> Result<Vec<ListedModel>, WireFault> {
+        models::read(body)
+    }
+
+    fn decode_health(&self, body: &Bytes) -> Result<(), WireFault> {
+        models::read_health(body)
     }
 }
 
