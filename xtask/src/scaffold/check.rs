@@ -2,9 +2,10 @@
 //! without an edit, and a provider for Chat Completions is less than a hundred lines.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
+use tempfile::TempDir;
 
 use super::files::Speaks;
 use super::plan::Plan;
@@ -18,7 +19,7 @@ const MAX_LINES: usize = 100;
 /// What is made. The second has hyphens, since those are spelled in two ways.
 const MADE: [(&str, Speaks); 2] = [("acme", Speaks::Chat), ("acme-cloud", Speaks::Own)];
 
-/// Makes both kinds in a copy below the target folder, checks them, and removes the copy.
+/// Makes both kinds in a temporary copy, checks them, and removes the copy.
 ///
 /// The copy keeps the times of all files and shares what is built already, so only the new crates are compiled.
 ///
@@ -26,11 +27,11 @@ const MADE: [(&str, Speaks); 2] = [("acme", Speaks::Chat), ("acme-cloud", Speaks
 /// The first rule that does not hold.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     let begun = now();
-    let copy = Copy::of(workspace)?;
-    let there = Workspace::at(&copy.root)?;
+    let copy = copy(workspace)?;
+    let there = Workspace::at(copy.path())?;
     let mut made = Vec::new();
     for (name, speaks) in MADE {
-        let plan = Plan::of(&copy.root, &name.parse()?, speaks, &today())?;
+        let plan = Plan::of(copy.path(), &name.parse()?, speaks, &today())?;
         plan.write()?;
         layout(&there, &plan);
         if speaks == Speaks::Chat {
@@ -38,7 +39,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
         }
         made.push((plan, speaks));
     }
-    let there = Workspace::at(&copy.root)?; // with its new members
+    let there = Workspace::at(copy.path())?; // with its new members
     let new = made.iter().flat_map(|(plan, _)| plan.new.iter().map(|file| file.path.clone()));
     let files = new.chain(["README.md".to_owned()]).collect();
     tidy::check_files(&there, files).context("the scaffold is not tidy")?;
@@ -81,30 +82,16 @@ fn is_short(plan: &Plan) -> Result<()> {
 }
 
 /// A copy of everything git knows, gone when dropped.
-#[derive(Debug)]
-struct Copy {
-    root: PathBuf,
-}
-
-impl Copy {
-    fn of(workspace: &Workspace) -> Result<Self> {
-        let root = workspace.target().join(format!("scaffold-{}", std::process::id()));
-        let copy = Self { root };
-        for file in workspace.files()? {
-            let to = copy.root.join(&file);
-            copy_with_time(&workspace.root.join(&file), &to)
-                .with_context(|| format!("{file} cannot be copied"))?;
-        }
-        Ok(copy)
+///
+/// Outside the target folder: cargo takes note of sources inside it by that place, and would then miss them when the
+/// workspace itself is built with what was compiled here.
+fn copy(workspace: &Workspace) -> Result<TempDir> {
+    let copy = tempfile::Builder::new().prefix("scaffold-").tempdir()?;
+    for file in workspace.files()? {
+        let (from, to) = (workspace.root.join(&file), copy.path().join(&file));
+        copy_with_time(&from, &to).with_context(|| format!("{file} cannot be copied"))?;
     }
-}
-
-impl Drop for Copy {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.root) {
-            anstream::eprintln!("note: {} is left over: {error}", self.root.display());
-        }
-    }
+    Ok(copy)
 }
 
 /// With the time of the original, by which cargo tells that nothing needs to be built again.
@@ -124,12 +111,12 @@ mod tests {
     #[test]
     fn a_copy_has_every_file_with_its_time_and_is_gone_afterwards() {
         let workspace = Workspace::load().unwrap();
-        let copy = Copy::of(&workspace).unwrap();
+        let copy = copy(&workspace).unwrap();
         let time = |root: &Path, file: &str| fs::metadata(root.join(file)).unwrap().modified().unwrap();
         for file in ["Cargo.lock", "xtask/src/main.rs"] {
-            assert_eq!(time(&copy.root, file), time(&workspace.root, file), "{file}");
+            assert_eq!(time(copy.path(), file), time(&workspace.root, file), "{file}");
         }
-        let root = copy.root.clone();
+        let root = copy.path().to_owned();
         drop(copy);
         assert!(!root.exists());
     }
