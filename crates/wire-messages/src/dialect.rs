@@ -108,6 +108,12 @@ impl MessagesDialect {
     }
 }
 
+/// Whether the name is that of a Claude that thinks before it answers unless told otherwise: version 5 and later, and the
+/// preview of Mythos (Anthropic's model pages, read 2026-11-21).
+pub fn is_reasoning_model(model: &str) -> bool {
+    claude_version(model).map_or(model.contains("claude-mythos"), |version| version >= (5, 0))
+}
+
 /// The version in the name of a Claude model: `(4, 5)` of `us.anthropic.claude-opus-4-5-20251101-v1:0`.
 ///
 /// The numbers stand before the family in older names and after it in newer ones; a number of more than two digits is
@@ -145,6 +151,18 @@ mod tests {
         ];
         for (model, version) in versions {
             assert_eq!(claude_version(model), version, "{model}");
+        }
+    }
+
+    #[test]
+    fn models_that_think_unasked_are_told_by_name() {
+        for yes in
+            ["claude-opus-5", "claude-haiku-5-5", "anthropic/claude-fable-5.1", "claude-mythos-preview"]
+        {
+            assert!(is_reasoning_model(yes), "{yes}");
+        }
+        for no in ["claude-opus-4-8", "claude-haiku-4-5-20251001", "claude-3-5-haiku-latest", "gpt-5", ""] {
+            assert!(!is_reasoning_model(no), "{no}");
         }
     }
 
