@@ -172,3 +172,82 @@ fn model(raw: &RawValue) -> Result<ListedModel, WireFault> {
 fn nested(raw: Option<&RawValue>) -> Nested<'_> {
     raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use infer_core::ErrorKind;
+
+    use super::*;
+
+    fn list(body: &str) -> Result<Vec<ListedModel>, WireFault> {
+        read(&Bytes::copy_from_slice(body.as_bytes()))
+    }
+
+    #[test]
+    fn an_empty_list_is_a_list_and_anything_else_is_none() {
+        assert_eq!(list(r#"{"object":"list","data":[]}"#), Ok(vec![]));
+        assert_eq!(list("[]"), Ok(vec![]));
+        for (body, expect) in [
+            ("", DecodeKind::Empty),
+            ("{}", DecodeKind::Empty),
+            (r#"{"data":null}"#, DecodeKind::Empty),
+            ("<html>", DecodeKind::ContentType),
+            (r#"{"data":{}}"#, DecodeKind::Json),
+            (r#"{"data":["gpt"]}"#, DecodeKind::Json),
+            (r#"{"data":[{"object":"model"}]}"#, DecodeKind::Json),
+            (r#"{"data":[{"id":""}]}"#, DecodeKind::Json),
+            (r#"{"data":[{"id":"a"},{"id":null}]}"#, DecodeKind::Json),
+            (r#"{"data":[{"id":"a"}"#, DecodeKind::Json),
+            ("5", DecodeKind::Json),
+        ] {
+            assert!(matches!(list(body), Err(WireFault::Malformed { kind, .. }) if kind == expect), "{body}");
+        }
+    }
+
+    #[test]
+    fn members_of_an_odd_type_count_as_absent() {
+        let odd = r#"[{"id":"a","created":"soon","owned_by":{},"context_length":"4096","top_provider":[],"meta":5,
+            "deprecation":{"inference":{}},"shutdown_date":null,"max_completion_tokens":-1}]"#;
+        let models = list(odd).unwrap();
+        let mut expect = ListedModel::new("a");
+        expect.context_window = Some(4096);
+        expect.wire.clone_from(&models[0].wire);
+        assert_eq!(models, [expect]);
+    }
+
+    #[test]
+    fn an_error_under_a_success_is_reported_as_one() {
+        for body in [
+            r#"{"error":{"message":"no","type":"authentication_error"}}"#,
+            r#"{"data":[],"base_resp":{"status_code":2049,"status_msg":"invalid api key"}}"#,
+        ] {
+            for fault in [list(body).unwrap_err(), read_health(&Bytes::from(body)).unwrap_err()] {
+                let WireFault::Reported(error) = fault else { panic!("{body}: {fault:?}") };
+                assert_eq!(error.meaning, Some(ErrorKind::Unauthenticated), "{body}");
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_is_no_error_is_a_sign_of_life() {
+        let bodies: [&[u8]; 7] = [
+            b"",
+            b"Ollama is running",
+            b"\"I'm alive!\"",
+            b"{\"status\":\"ok\"}",
+            b"[1",
+            b"\xff\xfe",
+            b"<html>",
+        ];
+        for body in bodies {
+            assert_eq!(read_health(&Bytes::from_static(body)), Ok(()), "{body:?}");
+        }
+    }
+
+    #[test]
+    fn a_list_without_end_is_not_kept() {
+        let entries = vec![r#"{"id":"a"}"#; MAX_MODELS + 1].join(",");
+        let fault = list(&format!("[{entries}]")).unwrap_err();
+        assert!(matches!(fault, WireFault::Malformed { detail, .. } if detail.contains("65536")));
+    }
+}
