@@ -10,7 +10,7 @@ use std::fmt;
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Request, Uri};
-use infer_core::{InferenceError, Price, PriceTable, Rates, RunnerInfo};
+use infer_core::{Capabilities, InferenceError, Price, PriceTable, Rates, RunnerInfo};
 use url::Url;
 
 use crate::address;
@@ -87,6 +87,13 @@ impl Site {
         let list = PriceTable::parse(list).map_err(fault)?;
         self.list_prices = self.is_home.then_some(list);
         Ok(self)
+    }
+
+    /// Says what the upstream cannot do; without this it can do everything.
+    #[must_use]
+    pub fn with_capabilities(mut self, change: impl FnOnce(&mut Capabilities)) -> Self {
+        change(&mut self.info.capabilities);
+        self
     }
 
     /// Who this is.
@@ -207,6 +214,14 @@ mod tests {
         assert!(site.endpoint(Call::Models).is_ok());
         let error = site.endpoint(Call::Health).unwrap_err().to_string();
         assert!(error.contains("toy has no route for health"), "{error}");
+    }
+
+    #[test]
+    fn an_upstream_can_do_everything_but_what_it_says_it_cannot() {
+        let site = check(&given(""), Vec::new()).unwrap();
+        assert_eq!(site.info().capabilities, Capabilities::ALL);
+        let can = site.with_capabilities(|can| can.tools = false).info().capabilities;
+        assert!(!can.tools && can.streaming);
     }
 
     #[test]

@@ -190,6 +190,18 @@ mod tests {
     }
 
     #[test]
+    fn the_guides_commands_are_those_of_the_tool() {
+        let guide = include_str!("../../../docs/new-provider.md");
+        let commands: Vec<&str> = guide.lines().filter_map(|line| line.strip_prefix("$ cargo ")).collect();
+        for command in &commands {
+            let command = command.split('#').next().unwrap_or_default();
+            let parsed = crate::Cli::try_parse_from(command.split_whitespace());
+            assert!(parsed.is_ok(), "{command}: {parsed:?}");
+        }
+        assert!(commands.len() >= 3, "{commands:?}");
+    }
+
+    #[test]
     fn what_is_announced_is_what_the_plan_writes() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let plan = Plan::of(root, &"zz-top".parse().unwrap(), Speaks::Own, "2026-11-21").unwrap();

@@ -24,6 +24,10 @@ impl Acme {
         let site = site.with_route(Operation::Generate, "/generate")?;
         let site = site.with_route(Operation::Embed, "/vectors")?;
         let site = site.with_route(Operation::Models, "/models")?.with_route(Operation::Health, "/models")?;
+        // What the wire format cannot say, so that a router asks somebody else.
+        let site = site.with_capabilities(|can| {
+            (can.tools, can.vision, can.json_schema, can.reasoning) = (false, false, false, false);
+        });
         Ok(Self { site })
     }
 }

@@ -82,6 +82,15 @@ async fn errors_mean_what_the_vendor_says_they_mean() {
     }
 }
 
+#[tokio::test]
+async fn what_the_format_cannot_say_is_known_before_it_is_asked() {
+    let server = Server::new_async().await;
+    let runner = runner_with(&server, |_| ()).await;
+    let can = runner.info().capabilities;
+    assert!(can.streaming && can.embeddings);
+    assert!(!(can.tools || can.vision || can.json_schema || can.reasoning));
+}
+
 #[test]
 fn the_price_list_can_be_read() {
     let list = PriceTable::parse(include_str!("../prices.tsv")).unwrap();
