@@ -1,7 +1,5 @@
 //! Keys, headers and query values are in nothing that can be printed, whatever the upstream does with them.
 
-#![expect(clippy::unwrap_used, reason = "a test")]
-
 use std::error::Error;
 use std::fmt::Write as _;
 
