@@ -23,4 +23,5 @@ conformance_suite! {
         let provider = config.into_provider("anthropic")?;
         parts.runner(provider)
     },
+    skip: { "vectors in order": "Anthropic has no embeddings" },
 }
