@@ -37,6 +37,7 @@ pub mod limit;
 pub mod meter;
 mod parts;
 mod pipeline;
+mod presets;
 mod provider;
 pub mod retry;
 mod run;
@@ -51,6 +52,7 @@ mod transport;
 pub use config::RemoteConfig;
 #[doc(no_inline)]
 pub use infer_core::{InferenceError, Rates};
+pub use presets::{About, Preset, Presets};
 pub use provider::{Call, EmbedLimits, Fault, Operation, ProviderConfig, RemoteFactory, RemoteProvider};
 pub use runner::{RemoteRunner, RemoteRunnerBuilder};
 pub use site::{Site, SiteSettings};
