@@ -16,8 +16,8 @@ use crate::{floors, tidy};
 
 /// A provider for Chat Completions has fewer lines than this, blank ones and docs included.
 const MAX_LINES: usize = 100;
-/// What is made. The second has hyphens, since those are spelled in two ways.
-const MADE: [(&str, Speaks); 2] = [("acme", Speaks::Chat), ("acme-cloud", Speaks::Own)];
+/// What is made. The second has hyphens, which are spelled in two ways, and is as long as a name may be.
+const MADE: [(&str, Speaks); 2] = [("acme", Speaks::Chat), ("acme-and-a-name-that-fills-limit", Speaks::Own)];
 
 /// Makes both kinds in a temporary copy, checks them, and removes the copy.
 ///

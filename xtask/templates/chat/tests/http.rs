@@ -108,8 +108,10 @@ async fn settings_that_do_not_fit_are_all_named_and_nothing_prints_a_secret() {
     let error = runtime_acme::factory().build("work", settings).await.unwrap_err().to_string();
     assert!(error.contains("htps://x") && error.contains("bad name"), "{error}");
     let server = Server::new_async().await;
-    let change = |config: &mut AcmeConfig| drop(config.query.insert("key".into(), "sk-query".into()));
-    let runner = runner_with(&server, change).await;
+    let runner = runner_with(&server, |config| {
+        config.query.insert("key".into(), "sk-query".into());
+    })
+    .await;
     let printed = format!("{error} {runner:?} {:?} {:?}", runner.provider(), runner.session());
     assert!(!printed.contains("sk-"), "{printed}");
 }
