@@ -2,7 +2,7 @@
 //!
 //! A provider that holds a [`Site`] has a name, addresses, headers, prices and a `Debug` that shows
 //! none of the operator's secrets; what is left to write is what differs. One that needs more of an address takes the
-//! functions of [`address`](crate::address) instead.
+//! functions of [`address`] instead.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
