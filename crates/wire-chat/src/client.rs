@@ -9,6 +9,7 @@ use infer_core::{
 use crate::choice::ChoiceState;
 use crate::decoder::too_many;
 use crate::dto::{Answer, MAX_CHOICES, RawChoice, as_error, trim, utf8};
+use crate::filter::{self, KnownFindings};
 use crate::json::{Few, is_truthy};
 use crate::request::write_request;
 use crate::{ChatDecoder, ChatDialect, embed, fault, models, usage};
@@ -59,6 +60,9 @@ impl Codec for ChatCodec {
             Few::Excess => return Err(too_many()),
         }
         whole.choices.sort_by_key(|choice| choice.index);
+        if let (Some(raw), Some(first)) = (answer.prompt_filter_results, whole.choices.first_mut()) {
+            first.filters.prompt = KnownFindings::default().news(filter::prompt_findings(raw));
+        }
         whole.served = answer.news(&whole.served).map(|news| *news).unwrap_or_default();
         whole.usage = answer.usage().and_then(usage::read);
         whole.wire = Some(body.clone());

@@ -25,6 +25,7 @@ mod dialect;
 mod dto;
 mod embed;
 pub mod fault;
+mod filter;
 mod json;
 mod message;
 mod models;
