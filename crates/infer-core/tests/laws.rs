@@ -3,9 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 use infer_core::{
-    Audio, Choice, Completion, CostEstimate, ErrorKind, FinishKind, FinishReason, InferenceError, Logprobs,
-    Origin, Price, PriceTable, Rates, RawJson, Served, TokenChunk, TokenLogprob, ToolCall, ToolKind, Usage,
-    Usd, from_rates,
+    Audio, Choice, Completion, CostEstimate, ErrorKind, FilterFinding, FinishKind, FinishReason,
+    InferenceError, Logprobs, Origin, Price, PriceTable, Rates, RawJson, Served, TokenChunk, TokenLogprob,
+    ToolCall, ToolKind, Usage, Usd, from_rates,
 };
 use proptest::prelude::*;
 
@@ -139,6 +139,19 @@ proptest! {
     }
 }
 
+/// Findings of one filter: a category comes once.
+fn findings() -> impl Strategy<Value = Vec<FilterFinding>> {
+    let finding = (any::<bool>(), proptest::option::of("[a-z]{1,6}"), proptest::option::of(any::<bool>()));
+    prop::collection::btree_map("[a-z_]{1,8}", finding, 0..4).prop_map(|found| {
+        let finding = |(category, (filtered, severity, detected))| {
+            let mut finding = FilterFinding::new(category, filtered);
+            (finding.severity, finding.detected) = (severity, detected);
+            finding
+        };
+        found.into_iter().map(finding).collect()
+    })
+}
+
 fn text() -> impl Strategy<Value = String> {
     "\\PC{0,12}"
 }
@@ -152,6 +165,7 @@ prop_compose! {
         logprob in proptest::option::of(-50.0..0.0),
         kind in prop::sample::select(vec![FinishKind::Stop, FinishKind::Length, FinishKind::Other]),
         word in "[a-z]{1,6}",
+        filters in (findings(), findings()),
     ) -> Choice {
         let mut choice = Choice::new(index);
         choice.text = text;
@@ -175,6 +189,7 @@ prop_compose! {
             all.content.push(token);
             all
         });
+        (choice.filters.prompt, choice.filters.answer) = filters;
         choice.finish = Some(FinishReason::new(kind, &word));
         choice
     }
