@@ -48,6 +48,7 @@ mod site;
 pub mod sse;
 mod stream;
 mod transport;
+mod whole;
 
 pub use config::RemoteConfig;
 #[doc(no_inline)]
