@@ -9,7 +9,8 @@
 ///
 /// With `impl KIND for PROVIDER` after it, the struct is a [`ProviderConfig`](crate::ProviderConfig) too: the provider is
 /// made by `PROVIDER::new(&settings, name)` and its credential comes from `api_key`. It then has a method `site` as well,
-/// which checks what all providers have in common ([`Site`](crate::Site)).
+/// which checks what all providers have in common ([`Site`](crate::Site)). `presets JSON` at the end gives it known
+/// upstreams ([`Presets`](crate::Presets)).
 ///
 /// ```
 /// remote_core::provider_settings! {
@@ -85,7 +86,7 @@ macro_rules! provider_settings {
         $visibility:vis struct $name:ident {
             $($(#[$member_meta:meta])* pub $member:ident: $kind:ty),* $(,)?
         }
-        impl $word:literal for $provider:ident
+        impl $word:literal for $provider:ident $(presets $presets:expr)?
     ) => {
         $crate::provider_settings! {
             $(#[$meta])*
@@ -121,6 +122,7 @@ macro_rules! provider_settings {
 
         impl $crate::ProviderConfig for $name {
             const KIND: &'static str = $word;
+            $(const PRESETS: &'static str = $presets;)?
             type Provider = $provider;
 
             fn remote(&self) -> $crate::RemoteConfig {

@@ -4,7 +4,7 @@
 //! none of the operator's secrets; what is left to write is what differs. One that needs more of an address takes the
 //! functions of [`address`] instead.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use bytes::Bytes;
@@ -43,7 +43,7 @@ pub struct Site {
     base: Url,
     is_home: bool,
     query: BTreeMap<String, Secret>,
-    routes: HashMap<Operation, Uri>,
+    routes: [Option<Uri>; Operation::ALL.len()],
     headers: HeaderMap,
     own_prices: PriceTable,
     list_prices: Option<PriceTable>,
@@ -70,7 +70,7 @@ impl Site {
             is_home: is_at(&base, &home),
             base,
             query: settings.query.clone(),
-            routes: HashMap::new(),
+            routes: Default::default(),
             headers,
             own_prices,
             list_prices: None,
@@ -110,9 +110,32 @@ impl Site {
     ///
     /// # Errors
     /// As for [`address::route`].
-    pub fn with_route(mut self, operation: Operation, path: &str) -> Result<Self, InferenceError> {
-        self.routes.insert(operation, address::route(&self.base, path, &self.query)?);
-        Ok(self)
+    pub fn with_route(self, operation: Operation, path: &str) -> Result<Self, InferenceError> {
+        let uri = address::route(&self.base, path, &self.query)?;
+        Ok(self.with_uri(operation, uri))
+    }
+
+    /// The same with a `path` from the root of the host, whatever the path of the base URL is.
+    ///
+    /// # Errors
+    /// As for [`address::route`].
+    pub fn with_root_route(self, operation: Operation, path: &str) -> Result<Self, InferenceError> {
+        let uri = address::from_root(&self.base, path, &self.query)?;
+        Ok(self.with_uri(operation, uri))
+    }
+
+    /// Sends calls of one kind to an address that is made already.
+    #[must_use]
+    pub fn with_uri(mut self, operation: Operation, uri: Uri) -> Self {
+        if let Some(route) = self.routes.get_mut(operation as usize) {
+            *route = Some(uri);
+        }
+        self
+    }
+
+    /// Whether the base URL is on the vendor's own host, or on one below it.
+    pub fn is_home(&self) -> bool {
+        self.is_home
     }
 
     /// Where `call` goes. Cheap.
@@ -121,7 +144,7 @@ impl Site {
     /// [`InferenceError::InvalidRequest`] for a kind of call without a [route](Self::with_route).
     pub fn endpoint(&self, call: Call<'_>) -> Result<Uri, InferenceError> {
         let operation = call.operation();
-        self.routes.get(&operation).cloned().ok_or_else(|| {
+        self.routes.get(operation as usize).cloned().flatten().ok_or_else(|| {
             let (kind, word) = (self.info.provider, operation.name());
             InferenceError::invalid_request(format!("{kind} has no route for {word}: ask another provider"))
         })

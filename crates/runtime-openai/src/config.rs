@@ -1,11 +1,10 @@
 //! Settings of one upstream.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use infer_core::InferenceError;
-use remote_core::session::CredentialSource;
 pub use remote_core::session::{Secret, SecretRef};
-use remote_core::{Presets, ProviderConfig, RemoteConfig};
+use remote_core::{Presets, ProviderConfig as _};
 use serde::Deserialize;
 use wire_chat::ChatDialect;
 
@@ -34,6 +33,7 @@ remote_core::provider_settings! {
         /// How many inputs one request for vectors may have; larger batches are split. 2048 when absent.
         pub max_embed_inputs: Option<usize>,
     }
+    impl "openai" for OpenAi presets include_str!("../presets.json")
 }
 
 /// Which list prices hold for an upstream.
@@ -77,23 +77,5 @@ impl OpenAiConfig {
         static PRESETS: LazyLock<Presets> =
             LazyLock::new(|| Presets::parse(OpenAiConfig::PRESETS).unwrap_or_default());
         &PRESETS
-    }
-}
-
-impl ProviderConfig for OpenAiConfig {
-    const KIND: &'static str = "openai";
-    const PRESETS: &'static str = include_str!("../presets.json");
-    type Provider = OpenAi;
-
-    fn remote(&self) -> RemoteConfig {
-        self.remote()
-    }
-
-    fn credentials(&self) -> Result<Arc<dyn CredentialSource>, InferenceError> {
-        Ok(self.api_key.clone().into())
-    }
-
-    fn into_provider(self, name: &str) -> Result<OpenAi, InferenceError> {
-        OpenAi::new(self, name)
     }
 }
