@@ -27,12 +27,27 @@ use crate::{ChatDecoder, ChatDialect, embed, fault, models, usage};
 pub struct ChatCodec {
     /// What the upstream accepts.
     pub dialect: ChatDialect,
+    model: Option<String>,
 }
 
 impl ChatCodec {
     /// A codec for an upstream that accepts `dialect`.
     pub fn new(dialect: ChatDialect) -> Self {
-        Self { dialect }
+        Self { dialect, model: None }
+    }
+
+    /// Writes `model` into every request, whatever model it asks for: where the operator gave it another name.
+    ///
+    /// A request that asks for another model is copied for it.
+    #[must_use]
+    pub fn with_model(mut self, model: impl Into<String>) -> Self {
+        self.model = Some(model.into());
+        self
+    }
+
+    /// The name to write in place of `asked`.
+    fn renamed(&self, asked: &str) -> Option<&String> {
+        self.model.as_ref().filter(|model| *model != asked)
     }
 }
 
@@ -42,7 +57,10 @@ impl Codec for ChatCodec {
     /// Members of `extra` come last. One that the batch itself has a value for is left out, whatever it says; members
     /// of `stream_options` are merged with ours. Messages received in this wire format are copied unread.
     fn encode(&self, batch: &ExecuteBatch) -> Result<Bytes, InferenceError> {
-        write_request(batch, &self.dialect)
+        let Some(model) = self.renamed(&batch.model) else { return write_request(batch, &self.dialect) };
+        let mut batch = batch.clone();
+        batch.model.clone_from(model);
+        write_request(&batch, &self.dialect)
     }
 
     /// Also for a whole answer to a request that asked for a stream.
@@ -78,7 +96,12 @@ impl Codec for ChatCodec {
     }
 
     fn encode_embed(&self, batch: &EmbedBatch) -> Result<Bytes, InferenceError> {
-        embed::write_request(batch, &self.dialect)
+        let Some(model) = self.renamed(&batch.model) else {
+            return embed::write_request(batch, &self.dialect);
+        };
+        let mut batch = batch.clone();
+        batch.model.clone_from(model);
+        embed::write_request(&batch, &self.dialect)
     }
 
     fn decode_embed(&self, body: &Bytes) -> Result<Embeddings, WireFault> {
@@ -165,6 +188,16 @@ mod tests {
             .with_extra("top_k", json("4.0"));
         let expect = r#"{"model":"m","messages":[{"role":"user","content":"hi"}],"max_tokens":5,"temperature":0.5,"top_k":4.0}"#;
         assert_eq!(encoded(&batch), expect);
+    }
+
+    #[test]
+    fn another_name_for_the_model_is_written_in_place_of_the_one_asked_for() {
+        let codec = ChatCodec::default().with_model("ours");
+        let head = br#"{"model":"ours","#;
+        for asked in ["ours", "gpt-4o"] {
+            assert!(codec.encode(&ExecuteBatch::new(asked, "hi")).unwrap().starts_with(head));
+            assert!(codec.encode_embed(&EmbedBatch::new(asked, ["hi"])).unwrap().starts_with(head));
+        }
     }
 
     #[test]
