@@ -175,6 +175,59 @@ fn a_presets_own_prices_hold_and_openais_do_not() {
     assert_eq!(priced, 24);
 }
 
+#[test]
+fn no_rule_of_a_preset_is_about_a_member_that_nobody_writes() {
+    let known = [
+        "n",
+        "stop",
+        "seed",
+        "logprobs",
+        "top_logprobs",
+        "logit_bias",
+        "presence_penalty",
+        "frequency_penalty",
+        "tool_choice",
+        "parallel_tool_calls",
+        "response_format",
+        "modalities",
+        "service_tier",
+        "user",
+        "metadata",
+        "store",
+        "prediction",
+        "safety_identifier",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+        "stream_options",
+        "messages.name",
+        "tools.strict",
+    ];
+    for name in NAMES {
+        let dialect = preset(name).dialect.unwrap_or_default();
+        let by_model = dialect.unsupported_by_model.iter().flat_map(|rule| &rule.members);
+        let members = dialect.unsupported.iter().chain(by_model).chain(dialect.renamed.keys());
+        for member in members {
+            assert!(known.contains(&member.as_str()), "{name}: {member}");
+        }
+        for member in dialect.embeddings.unsupported.iter().chain(dialect.embeddings.renamed.keys()) {
+            assert!(["user", "dimensions", "encoding_format"].contains(&member.as_str()), "{name}: {member}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn reasoning_that_is_counted_beside_the_output_is_billed_at_the_presets_price() {
+    let mut server = Server::new_async().await;
+    let answer = fixture("xai/chat_empty_finish_reason.json");
+    let mock = server.mock("POST", "/v1/chat/completions").with_body(answer).create_async().await;
+    let run = runner("xai", &server).await.execute(ExecuteBatch::new("grok-4.5", "hi")).await.unwrap();
+    let whole = run.collect().await.unwrap();
+    // 36 fresh and 64 cached tokens in, 20 written and 200 of reasoning out, at 2.00, 0.30 and 6.00 a million.
+    let expect = infer_core::Usd::from_usd(0.001_411_2).unwrap();
+    assert_eq!(whole.cost.unwrap().total(), expect);
+    mock.assert_async().await;
+}
+
 #[tokio::test]
 async fn settings_may_begin_with_a_preset_and_what_is_explicit_wins() {
     let config = OpenAiConfig::from_settings(json!({
