@@ -10,7 +10,8 @@
 /// With `impl KIND for PROVIDER` after it, the struct is a [`ProviderConfig`](crate::ProviderConfig) too: the provider is
 /// made by `PROVIDER::new(&settings, name)` and its credential comes from `api_key`. It then has a method `site` as well,
 /// which checks what all providers have in common ([`Site`](crate::Site)). `presets JSON` at the end gives it known
-/// upstreams ([`Presets`](crate::Presets)).
+/// upstreams ([`Presets`](crate::Presets)), `, credentials METHOD` takes the credential from a method of the settings, for
+/// those that can name more than a key.
 ///
 /// ```
 /// remote_core::provider_settings! {
@@ -86,7 +87,7 @@ macro_rules! provider_settings {
         $visibility:vis struct $name:ident {
             $($(#[$member_meta:meta])* pub $member:ident: $kind:ty),* $(,)?
         }
-        impl $word:literal for $provider:ident $(presets $presets:expr)?
+        impl $word:literal for $provider:ident $(presets $presets:expr)? $(, credentials $source:ident)?
     ) => {
         $crate::provider_settings! {
             $(#[$meta])*
@@ -132,7 +133,7 @@ macro_rules! provider_settings {
             fn credentials(
                 &self,
             ) -> Result<std::sync::Arc<dyn $crate::session::CredentialSource>, $crate::InferenceError> {
-                Ok(self.api_key.clone().into())
+                $crate::provider_settings!(@credentials self $($source)?)
             }
 
             fn into_provider(self, name: &str) -> Result<$provider, $crate::InferenceError> {
@@ -140,6 +141,8 @@ macro_rules! provider_settings {
             }
         }
     };
+    (@credentials $settings:ident) => { Ok($settings.api_key.clone().into()) };
+    (@credentials $settings:ident $source:ident) => { $settings.$source() };
     (
         $(#[$meta:meta])*
         $visibility:vis struct $name:ident {

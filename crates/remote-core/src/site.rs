@@ -150,6 +150,26 @@ impl Site {
         })
     }
 
+    /// The address that `parts` of a path lead to below the base URL, with the operator's query parameters: for calls that
+    /// name a part of their own address. What a part holds stays in it, slashes included.
+    ///
+    /// # Errors
+    /// [`InferenceError::InvalidRequest`] for a part that would lead elsewhere: none, or dots alone. Else as for
+    /// [`address::route`].
+    pub fn address(&self, parts: &[&str]) -> Result<Uri, InferenceError> {
+        if let Some(part) = parts.iter().find(|part| matches!(**part, "" | "." | "..")) {
+            let kind = self.info.provider;
+            let what =
+                format!("{kind} has nothing by the name of {part:?}: check the model that was asked for");
+            return Err(InferenceError::invalid_request(what));
+        }
+        let mut url = self.base.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(parts);
+        }
+        address::route(&url, "", &self.query)
+    }
+
     /// Writes the operator's headers into `request`.
     pub fn add_headers(&self, request: &mut Request<Bytes>) {
         let headers = request.headers_mut();
@@ -245,6 +265,20 @@ mod tests {
         assert_eq!(site.info().capabilities, Capabilities::ALL);
         let can = site.with_capabilities(|can| can.tools = false).info().capabilities;
         assert!(!can.tools && can.streaming);
+    }
+
+    #[test]
+    fn a_name_in_an_address_stays_one_part_of_it_or_is_refused() {
+        let mut given = given("http://localhost:1/base");
+        given.query.insert("v".into(), "1 2".into());
+        let site = check(&given, Vec::new()).unwrap();
+        let found = site.address(&["d", "a/b?c#d%2f\u{e9} .", "chat"]).unwrap();
+        assert_eq!(found, "http://localhost:1/base/d/a%2Fb%3Fc%23d%252f%C3%A9%20./chat?v=1+2");
+        assert_eq!(site.address(&["%2e%2e"]).unwrap().path(), "/base/%252e%252e");
+        for bad in ["", ".", ".."] {
+            let error = site.address(&["d", bad]).unwrap_err();
+            assert!(matches!(error, InferenceError::InvalidRequest { .. }), "{error}");
+        }
     }
 
     #[test]
