@@ -240,6 +240,14 @@ impl ChatDialect {
             .with_reasoning(ReasoningReturn::Omit)
     }
 
+    /// Azure OpenAI, by its dated version or, with `None`, by its v1 routes. Versions before 2024-09-01 have neither the newer
+    /// name of the limit on tokens nor token counts of streams (Microsoft's documents, read 2026-11-21).
+    pub fn azure(version: Option<&str>) -> Self {
+        let is_old = version.is_some_and(|version| version < "2024-09-01");
+        let limit = if is_old { TokenLimit::MaxTokens } else { TokenLimit::MaxCompletionTokens };
+        Self::openai().with_token_limit(limit).with_stream_usage(!is_old)
+    }
+
     /// Any other server; the default.
     pub fn compatible() -> Self {
         Self::default()
