@@ -5,19 +5,19 @@ use anyhow::Result;
 use crate::features::Features;
 use crate::steps::Steps;
 use crate::workspace::{Workspace, cargo};
-use crate::{docs, floors, test, tidy};
+use crate::{docs, floors, scaffold, test, tidy};
 
 /// Run every check a change must pass.
 ///
 /// In this order: formatting, tidy, floors, clippy, each crate with each of its feature sets, tests,
-/// documentation, packaging. Stops at the first failure and says how to go on. The same command runs
+/// the scaffold of new providers, documentation, packaging. Stops at the first failure and says how to go on. The same command runs
 /// on the build machine, so what passes here passes there.
 ///
 /// Needs only Rust with rustfmt and clippy. A table of steps and times closes the run.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exit codes: 0 all passed, 1 a step failed and was named, 2 bad command line.")]
 pub(crate) struct Args {
-    /// Stop after the tests: leaves out documentation and packaging
+    /// Stop after the tests: leaves out the scaffold, documentation and packaging
     #[arg(long)]
     fast: bool,
 }
@@ -27,7 +27,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let result = check(&mut steps, args);
     anstream::println!("{}", steps.table());
     if result.is_ok() && args.fast {
-        anstream::println!("Not run because of --fast: documentation, packaging.");
+        anstream::println!("Not run because of --fast: scaffold, documentation, packaging.");
     }
     result
 }
@@ -57,6 +57,11 @@ fn check(steps: &mut Steps, args: &Args) -> Result<()> {
     if args.fast {
         return Ok(());
     }
+    steps.run(
+        "scaffold",
+        "Mend xtask/templates, or what they use; `cargo xtask new-provider --check` checks again.",
+        || scaffold::check(&workspace),
+    )?;
     steps.run("docs", "Repeat with `cargo xtask docs`.", || docs::run(&docs::Args::default()))?;
     steps.run("package", "A crate must carry every file it is built from; see above.", || package(&workspace))
 }

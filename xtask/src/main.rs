@@ -12,6 +12,7 @@ mod docs;
 mod features;
 mod floors;
 mod real;
+mod scaffold;
 mod steps;
 mod test;
 mod tidy;
@@ -46,6 +47,7 @@ enum Command {
     Docs(docs::Args),
     Bench(bench::Args),
     Real(real::Args),
+    NewProvider(scaffold::Args),
 }
 
 fn main() -> ExitCode {
@@ -57,6 +59,7 @@ fn main() -> ExitCode {
         Command::Docs(args) => docs::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Real(args) => real::run(&args),
+        Command::NewProvider(args) => scaffold::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

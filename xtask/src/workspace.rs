@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use cargo_metadata::{Metadata, MetadataCommand, Package};
 use xshell::{Cmd, Shell, cmd};
 
-/// The checkout this binary was built from.
+/// A checkout; most often the one this binary was built from.
 #[derive(Debug)]
 pub(crate) struct Workspace {
     pub(crate) root: PathBuf,
@@ -19,7 +19,13 @@ impl Workspace {
         // Where cargo runs it now; what was true when it was built may have moved since, or share a target folder.
         let built = || env!("CARGO_MANIFEST_DIR").to_owned();
         let xtask = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| built());
-        let root = Path::new(&xtask).parent().context("the xtask package has no folder above it")?.to_owned();
+        Self::at(Path::new(&xtask).parent().context("the xtask package has no folder above it")?)
+    }
+
+    /// The same for the workspace whose root is the folder `root`.
+    pub(crate) fn at(root: &Path) -> Result<Self> {
+        let shown = root.display();
+        let root = std::path::absolute(root).with_context(|| format!("{shown} is no folder"))?;
         let metadata = MetadataCommand::new()
             .manifest_path(root.join("Cargo.toml"))
             .no_deps()

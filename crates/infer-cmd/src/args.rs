@@ -1,10 +1,15 @@
 //! What can be written on the command line.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PossibleValue, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use runtime_openai::OpenAiConfig;
+
+use crate::upstream::preset;
 
 /// Talk to remote language models from a terminal.
 #[derive(Debug, Parser)]
@@ -30,6 +35,17 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Ask a model, and print its answer as it is written
     Chat(Box<ChatArgs>),
+    /// List the models that can be asked for
+    #[command(after_help = "Examples:\n  \
+        infer models --preset ollama\n  \
+        infer models --json | jq -r '.models[].id'")]
+    Models(AskArgs),
+    /// Ask whether an upstream answers, and how fast
+    #[command(after_help = "Examples:\n  \
+        infer health --preset groq\n  \
+        infer health --base-url http://localhost:8000/v1 --json\n\n\
+        Exit codes:\n  0    it answers\n  1    it does not, or says that it is not well\n  2    wrong usage or configuration")]
+    Health(AskArgs),
     /// Run the simulator: an OpenAI-shaped server without a model
     Sim(SimArgs),
     /// Print a script that completes commands in a shell
@@ -41,6 +57,30 @@ pub(crate) enum Command {
         /// The shell
         shell: Shell,
     },
+}
+
+/// Whom to ask.
+#[derive(Debug, Args)]
+pub(crate) struct Whom {
+    /// A known upstream, such as groq or ollama: its address, its key's variable and its manners [env: INFER_PRESET]
+    #[arg(short, long, value_name = "NAME", value_parser = PresetName, hide_possible_values = true)]
+    pub(crate) preset: Option<String>,
+
+    /// Where the model is served, such as http://localhost:11434/v1 [env: OPENAI_BASE_URL]
+    #[arg(long, value_name = "URL")]
+    pub(crate) base_url: Option<String>,
+}
+
+/// `infer models` and `infer health`.
+#[derive(Debug, Args)]
+pub(crate) struct AskArgs {
+    /// Whom to ask.
+    #[command(flatten)]
+    pub(crate) whom: Whom,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `infer chat`.
@@ -65,9 +105,9 @@ pub(crate) struct ChatArgs {
     #[arg(short, long, value_name = "TEXT")]
     pub(crate) system: Option<String>,
 
-    /// Where the model is served, such as http://localhost:11434/v1 [env: OPENAI_BASE_URL]
-    #[arg(long, value_name = "URL")]
-    pub(crate) base_url: Option<String>,
+    /// Whom to ask.
+    #[command(flatten)]
+    pub(crate) whom: Whom,
 
     /// Show the model a picture: PNG, JPEG, WebP or GIF, up to 20 MiB; may be repeated
     #[arg(short, long, value_name = "FILE")]
@@ -119,12 +159,14 @@ Examples:
   infer chat \"Why is the sky blue?\"
   git diff | infer chat \"Write a commit message for this change\"
   infer chat --image receipt.jpg --response-format receipt.schema.json \"Read this receipt\"
-  infer chat --base-url http://localhost:11434/v1 --model llama3.2 \"Hello\"
+  infer chat --preset ollama --model llama3.2 \"Hello\"
   infer chat --json --timeout 30s \"Name three rivers\" | jq -r .text
   infer chat                       # a conversation; /exit leaves it
 
 Environment:
-  OPENAI_API_KEY      the key; without one, none is sent to --base-url
+  INFER_PRESET        as --preset, where neither it nor --base-url is given
+  OPENAI_API_KEY      the key; without one, none is sent to --base-url.
+                      A preset has a variable of its own, such as GROQ_API_KEY
   OPENAI_BASE_URL     as --base-url
   OPENAI_ORG_ID       the organization to bill
   OPENAI_PROJECT_ID   the project to bill
@@ -163,6 +205,28 @@ pub(crate) struct SimArgs {
     /// Milliseconds between two words of a streamed answer
     #[arg(long, value_name = "MS", default_value_t = 20)]
     pub(crate) delay: u64,
+}
+
+/// Reads the name of a preset, and lets shells complete it.
+#[derive(Clone, Debug)]
+struct PresetName;
+
+impl TypedValueParser for PresetName {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        arg: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        let read = |text: &str| preset(text).map_err(|failure| failure.line().unwrap_or_default());
+        read.parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(OpenAiConfig::presets().names().map(PossibleValue::new)))
+    }
 }
 
 fn temperature(text: &str) -> Result<f64, String> {

@@ -18,7 +18,7 @@ pub(crate) async fn run(args: ChatArgs, signals: &mut Signals) -> Result<(), Fai
         stop = signals.stop() => return Err(Failure::stopped(stop)),
         prompt = prompt::read(&args) => prompt?,
     };
-    let upstream = Upstream::find(args.base_url.as_deref()).await?;
+    let upstream = Upstream::find(&args.whom).await?;
     let message = match prompt {
         Prompt::Ask(message) => message,
         Prompt::Talk(images) => return interactive::run(&args, &request, &upstream, images, signals).await,

@@ -1,6 +1,6 @@
 //! `--json`: one object for an answer, one for a failure.
 
-use infer_core::{Choice, Completion, InferenceError, ToolCall, ToolKind, Usage};
+use infer_core::{Choice, Completion, Health, InferenceError, ListedModel, ToolCall, ToolKind, Usage};
 use serde_json::{Value, json};
 
 use crate::answer::Received;
@@ -26,6 +26,29 @@ pub(crate) fn answer(received: &Received, model: &str, is_simulated: bool) -> St
         object.extend(more);
     }
     object.to_string()
+}
+
+/// The object for a list of models.
+pub(crate) fn models(models: &[ListedModel], upstream: &str, is_simulated: bool) -> String {
+    let model = |model: &ListedModel| {
+        json!({
+            "id": model.id,
+            "created": model.created,
+            "owned_by": model.owned_by,
+            "context_window": model.context_window,
+            "max_output_tokens": model.max_output_tokens,
+            "shutdown": model.shutdown,
+        })
+    };
+    let models: Vec<_> = models.iter().map(model).collect();
+    json!({ "models": models, "upstream": upstream, "simulated": is_simulated }).to_string()
+}
+
+/// The object for an upstream that answers.
+pub(crate) fn health(health: Health, upstream: &str, is_simulated: bool) -> String {
+    let latency = millis(health.latency);
+    json!({ "healthy": true, "latency_ms": latency, "upstream": upstream, "simulated": is_simulated })
+        .to_string()
 }
 
 /// The object for a failure, with what had arrived.

@@ -5,10 +5,12 @@ mod args;
 mod chat;
 mod completions;
 mod failure;
+mod health;
 mod image;
 mod interactive;
 mod json;
 mod logs;
+mod models;
 mod output;
 mod prompt;
 mod request;
@@ -32,7 +34,11 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    let json = matches!(&cli.command, Command::Chat(chat) if chat.json);
+    let json = match &cli.command {
+        Command::Chat(args) => args.json,
+        Command::Models(args) | Command::Health(args) => args.json,
+        Command::Sim(_) | Command::Completions { .. } => false,
+    };
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -58,6 +64,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Signals::listen().map_err(|error| Failure::usage(format!("cannot start: {error}")))?;
         match cli.command {
             Command::Chat(chat) => chat::run(*chat, &mut signals).await,
+            Command::Models(args) => models::run(&args, &mut signals).await,
+            Command::Health(args) => health::run(&args, &mut signals).await,
             Command::Sim(sim) => sim::run(&sim, &mut signals).await,
             Command::Completions { shell } => completions::print(shell),
         }

@@ -28,7 +28,14 @@ impl<'a> Request<'a> {
                 return Err(Failure::usage("--model is empty: name a model, such as gpt-4o-mini"));
             }
             Some(model) => model.clone(),
-            None => variable("INFER_MODEL")?.unwrap_or_else(|| DEFAULT_MODEL.to_owned()),
+            None => match (variable("INFER_MODEL")?, args.whom.preset()?) {
+                (Some(model), _) => model,
+                (None, Some(preset)) if preset != "openai" => {
+                    let way_out = format!("infer models --preset {preset} lists them");
+                    return Err(Failure::usage(format!("{preset} needs a --model: {way_out}")));
+                }
+                (None, _) => DEFAULT_MODEL.to_owned(),
+            },
         };
         let format = args.response_format.as_deref().map(response_format).transpose()?;
         Ok(Self { args, model, format })

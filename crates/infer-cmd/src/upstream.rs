@@ -12,11 +12,15 @@ use remote_core::session::{RemoteSessionActor, SecretRef};
 use runtime_openai::{OpenAiConfig, OpenAiRunner, PriceSource};
 use upstream_sim::Sim;
 
+use crate::args::Whom;
 use crate::failure::Failure;
 use crate::terminal;
 
 const KEY: &str = "OPENAI_API_KEY";
 const BASE_URL: &str = "OPENAI_BASE_URL";
+const PRESET: &str = "INFER_PRESET";
+/// What the settings call the address where it cannot be read.
+const BASE_URL_FAULT: &str = "base URL ";
 /// Fast enough not to wait for, slow enough to see words arrive.
 const WORD_DELAY: Duration = Duration::from_millis(25);
 
@@ -30,15 +34,18 @@ pub(crate) struct Upstream {
 
 impl Upstream {
     /// Reads the environment, and starts the simulator when it names nobody to ask.
-    pub(crate) async fn find(base_url: Option<&str>) -> Result<Self, Failure> {
-        let key = variable(KEY)?;
-        let (place, base_url) = match base_url {
-            Some(url) => ("--base-url", Some(url.to_owned())),
-            None => (BASE_URL, variable(BASE_URL)?),
-        };
-        if base_url.as_deref().is_some_and(|url| url.trim().is_empty()) {
+    pub(crate) async fn find(whom: &Whom) -> Result<Self, Failure> {
+        if whom.base_url.as_deref().is_some_and(|url| url.trim().is_empty()) {
             return Err(Failure::usage("--base-url is empty: leave it out, or name a server"));
         }
+        if let Some(name) = whom.preset()? {
+            return Self::known(&name, whom.base_url.as_deref()).await;
+        }
+        let key = variable(KEY)?;
+        let (place, base_url) = match &whom.base_url {
+            Some(url) => ("--base-url", Some(url.clone())),
+            None => (BASE_URL, variable(BASE_URL)?),
+        };
         if key.is_none() && base_url.is_none() {
             return Self::simulated().await;
         }
@@ -54,11 +61,29 @@ impl Upstream {
             config.name = Some("upstream".to_owned());
             config.endpoint = url;
         }
-        let runner = connect(config).await.map_err(|error| match error {
-            InferenceError::Config { what } if is_own => {
-                Failure::usage(format!("{place}: {}", what.strip_prefix("base URL ").unwrap_or(&what)))
+        Self::at(config, is_own.then_some(place)).await
+    }
+
+    /// A known upstream, in its own place or in that of a stand-in.
+    async fn known(name: &str, base_url: Option<&str>) -> Result<Self, Failure> {
+        let mut config = OpenAiConfig::preset(name).map_err(Failure::call)?;
+        if name == "openai" {
+            config.organization = variable("OPENAI_ORG_ID")?;
+            config.project = variable("OPENAI_PROJECT_ID")?;
+        }
+        if let Some(url) = base_url {
+            url.clone_into(&mut config.endpoint);
+        }
+        Self::at(config, base_url.map(|_| "--base-url")).await
+    }
+
+    /// `place` is where the base URL was given, if it was.
+    async fn at(config: OpenAiConfig, place: Option<&str>) -> Result<Self, Failure> {
+        let runner = connect(config).await.map_err(|error| match (error, place) {
+            (InferenceError::Config { what }, Some(place)) if what.starts_with(BASE_URL_FAULT) => {
+                Failure::usage(format!("{place}: {}", what.strip_prefix(BASE_URL_FAULT).unwrap_or(&what)))
             }
-            error => Failure::call(error),
+            (error, _) => Failure::call(error),
         })?;
         Ok(Self { runner, simulator: None })
     }
@@ -101,6 +126,31 @@ impl MetricsSink for Patience {
         {
             terminal::note(&format!("{}: trying again", kind.name().replace('_', " ")));
         }
+    }
+}
+
+impl Whom {
+    /// The preset to use: the flag's, else the environment's, which an explicit base URL outranks.
+    pub(crate) fn preset(&self) -> Result<Option<String>, Failure> {
+        match (&self.preset, &self.base_url) {
+            (Some(name), _) => Ok(Some(name.clone())),
+            (None, Some(_)) => Ok(None),
+            (None, None) => match variable(PRESET)? {
+                Some(name) => preset(&name).map(Some).map_err(|failure| {
+                    Failure::usage(format!("{PRESET}: {}", failure.line().unwrap_or_default()))
+                }),
+                None => Ok(None),
+            },
+        }
+    }
+}
+
+/// The own name of the preset that goes by `name`.
+pub(crate) fn preset(name: &str) -> Result<String, Failure> {
+    match OpenAiConfig::presets().find(name) {
+        Ok((name, _)) => Ok(name.to_owned()),
+        Err(InferenceError::Config { what }) => Err(Failure::usage(what)),
+        Err(error) => Err(Failure::call(error)),
     }
 }
 

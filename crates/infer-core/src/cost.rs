@@ -97,6 +97,10 @@ pub struct Rates {
     /// Input written to a prompt cache; the input rate when absent.
     #[serde(default)]
     pub cache_write_per_mtok_usd: Option<f64>,
+    /// Input written to a prompt cache to be kept for longer than usual. At least the rate of other writes, which it is
+    /// when absent.
+    #[serde(default)]
+    pub long_cache_write_per_mtok_usd: Option<f64>,
     /// Output, reasoning included.
     pub output_per_mtok_usd: f64,
 }
@@ -108,7 +112,28 @@ impl Rates {
             input_per_mtok_usd,
             cached_input_per_mtok_usd: None,
             cache_write_per_mtok_usd: None,
+            long_cache_write_per_mtok_usd: None,
             output_per_mtok_usd,
+        }
+    }
+
+    /// What is read from a prompt cache costs.
+    pub(crate) fn cached_input(&self) -> f64 {
+        self.cached_input_per_mtok_usd.unwrap_or(self.input_per_mtok_usd)
+    }
+
+    /// What is written to a prompt cache costs.
+    pub(crate) fn cache_write(&self) -> f64 {
+        self.cache_write_per_mtok_usd.unwrap_or(self.input_per_mtok_usd)
+    }
+
+    /// What is written to a prompt cache for longer costs. A lower rate would be a mistake, and is not believed.
+    pub(crate) fn long_cache_write(&self) -> f64 {
+        match self.long_cache_write_per_mtok_usd {
+            // Not `max`, which would pass over a rate that is no number instead of charging for it.
+            Some(long) if long < self.cache_write() => self.cache_write(),
+            Some(long) => long,
+            None => self.cache_write(),
         }
     }
 
@@ -121,6 +146,7 @@ impl Rates {
             ("input_per_mtok_usd", Some(self.input_per_mtok_usd)),
             ("cached_input_per_mtok_usd", self.cached_input_per_mtok_usd),
             ("cache_write_per_mtok_usd", self.cache_write_per_mtok_usd),
+            ("long_cache_write_per_mtok_usd", self.long_cache_write_per_mtok_usd),
             ("output_per_mtok_usd", Some(self.output_per_mtok_usd)),
         ];
         match rates.into_iter().find(|(_, rate)| rate.is_some_and(|rate| !(0.0..=1e6).contains(&rate))) {
@@ -178,12 +204,14 @@ impl CostEstimate {
 pub fn from_rates(rates: &Rates, usage: &Usage) -> CostEstimate {
     let cached = usage.cached_input_tokens.min(usage.input_tokens);
     let written = usage.cache_write_tokens.min(usage.input_tokens - cached);
+    let long = usage.long_cache_write_tokens.min(written);
     let fresh = usage.input_tokens - cached - written;
     let charge = |tokens: u64, rate: f64| Usd(u128::from(tokens) * u128::from(picos_per_token(rate)));
     CostEstimate {
         input: charge(fresh, rates.input_per_mtok_usd),
-        cached_input: charge(cached, rates.cached_input_per_mtok_usd.unwrap_or(rates.input_per_mtok_usd)),
-        cache_write: charge(written, rates.cache_write_per_mtok_usd.unwrap_or(rates.input_per_mtok_usd)),
+        cached_input: charge(cached, rates.cached_input()),
+        cache_write: charge(written - long, rates.cache_write())
+            .saturating_add(charge(long, rates.long_cache_write())),
         output: charge(usage.billed_output_tokens(), rates.output_per_mtok_usd),
     }
 }
@@ -219,9 +247,30 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_for_longer_costs_its_own_rate_and_never_less_than_what_is_not() {
+        let mut usage = Usage { cache_write_tokens: 500, ..Usage::new(1000, 0) };
+        usage.long_cache_write_tokens = 200;
+        let mut rates = Rates::new(3.0, 15.0);
+        let cost = |rates: &Rates| from_rates(rates, &usage).cache_write.picos();
+        assert_eq!(cost(&rates), 500 * 3_000_000);
+        rates.cache_write_per_mtok_usd = Some(3.75);
+        assert_eq!(cost(&rates), 500 * 3_750_000);
+        rates.long_cache_write_per_mtok_usd = Some(6.0);
+        assert_eq!(cost(&rates), 300 * 3_750_000 + 200 * 6_000_000);
+        rates.long_cache_write_per_mtok_usd = Some(0.1);
+        assert_eq!(cost(&rates), 500 * 3_750_000);
+        rates.long_cache_write_per_mtok_usd = Some(f64::NAN);
+        assert!(cost(&rates) > 200 * 1_000_000_000);
+        assert!(rates.validate().unwrap_err().starts_with("long_cache_write_per_mtok_usd"));
+    }
+
+    #[test]
     fn details_above_the_input_do_not_charge_for_tokens_that_were_never_read() {
-        let usage = Usage { cached_input_tokens: 50, cache_write_tokens: 50, ..Usage::new(10, 0) };
+        let mut usage = Usage { cached_input_tokens: 50, cache_write_tokens: 50, ..Usage::new(10, 0) };
         assert_eq!(from_rates(&Rates::new(1.0, 1.0), &usage).total().picos(), 10 * 1_000_000);
+        (usage.cached_input_tokens, usage.long_cache_write_tokens) = (0, 70);
+        let rates = Rates { long_cache_write_per_mtok_usd: Some(2.0), ..Rates::new(1.0, 1.0) };
+        assert_eq!(from_rates(&rates, &usage).total().picos(), 10 * 2_000_000);
     }
 
     #[test]

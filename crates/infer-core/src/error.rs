@@ -44,7 +44,7 @@ pub enum InferenceError {
         at: Box<Origin>,
     },
     /// No such model, deployment or path.
-    #[error("{}", at.line("not found", "check the model name and the base URL"))]
+    #[error("{}", at.line("not found", "check the model or deployment, the base URL and the API version"))]
     ModelNotFound {
         /// Where.
         at: Box<Origin>,
@@ -361,6 +361,14 @@ mod tests {
         let expect =
             "openai: rate limited after 3 attempts in 12.4s: slow down [31m (http 429); try again in 20s";
         assert_eq!(error.to_string(), expect);
+    }
+
+    #[test]
+    fn a_refusal_of_a_filter_names_the_categories() {
+        let error = InferenceError::ContentFiltered {
+            at: at(|at| at.filtered = vec!["hate".into(), "jail\nbreak".into()]),
+        };
+        assert_eq!(error.to_string(), "openai: refused by a content filter (hate, jail break)");
     }
 
     #[test]

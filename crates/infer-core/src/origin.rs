@@ -30,6 +30,8 @@ pub struct Origin {
     pub error_type: Option<String>,
     /// The request member the upstream complains about.
     pub param: Option<String>,
+    /// The categories in which a content filter refused the request: `hate`, `jailbreak`.
+    pub filtered: Vec<String>,
     /// The upstream's own words, cut to 512 bytes.
     pub message: Option<String>,
     /// How many attempts were made; 0 when none was.
@@ -50,7 +52,7 @@ pub struct Origin {
 const TOLD: usize = 8;
 
 impl Origin {
-    /// `provider: what after n attempts in t: upstream's words (http 429, code c, request r, at host); cure`
+    /// `provider: what (filtered categories) after n attempts in t: upstream's words (http 429, code c, request r, at host); cure`
     pub(crate) fn line(&self, what: &str, cure: &str) -> String {
         use fmt::Write as _;
         let mut line = String::with_capacity(160);
@@ -58,6 +60,9 @@ impl Origin {
             let _ = write!(line, "{provider}: ");
         }
         line.push_str(what);
+        if !self.filtered.is_empty() {
+            let _ = write!(line, " ({})", self.filtered.join(", "));
+        }
         if self.attempts > 1 {
             let _ = write!(line, " after {} attempts in {}", self.attempts, seconds(self.elapsed));
         }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 
 use crate::Usage;
 use crate::cost::{CostEstimate, Rates, from_rates};
@@ -51,7 +52,7 @@ impl Price {
     /// The rates a call is billed at.
     ///
     /// `tier` is the service tier the upstream says it used. A tier without a published rate bills as the standard one.
-    /// No vendor publishes a tier's rate for long inputs; such calls bill at the higher of the two, part by part.
+    /// A table has no rates of a tier for long inputs; such calls bill at the higher of the two, part by part.
     pub fn rates(&self, tier: Option<&str>, input_tokens: u64) -> Rates {
         let tier = match tier {
             Some("priority" | "fast") => self.priority,
@@ -75,12 +76,11 @@ impl Price {
 }
 
 fn higher(a: &Rates, b: &Rates) -> Rates {
-    let cached = |rates: &Rates| rates.cached_input_per_mtok_usd.unwrap_or(rates.input_per_mtok_usd);
-    let written = |rates: &Rates| rates.cache_write_per_mtok_usd.unwrap_or(rates.input_per_mtok_usd);
     Rates {
         input_per_mtok_usd: a.input_per_mtok_usd.max(b.input_per_mtok_usd),
-        cached_input_per_mtok_usd: Some(cached(a).max(cached(b))),
-        cache_write_per_mtok_usd: Some(written(a).max(written(b))),
+        cached_input_per_mtok_usd: Some(a.cached_input().max(b.cached_input())),
+        cache_write_per_mtok_usd: Some(a.cache_write().max(b.cache_write())),
+        long_cache_write_per_mtok_usd: Some(a.long_cache_write().max(b.long_cache_write())),
         output_per_mtok_usd: a.output_per_mtok_usd.max(b.output_per_mtok_usd),
     }
 }
@@ -107,8 +107,8 @@ impl PriceTable {
     /// Reads a table.
     ///
     /// Lines starting with `#` are comments; two of them are required, `# source:` and `# as-of: YYYY-MM-DD`. Every
-    /// other line is `model`, `tier`, `input`, `cached input`, `cache write`, `output`, separated by tabs, in USD per
-    /// million tokens, with `-` for a rate that is not published. The tier is `standard`, `batch`, `flex`, `priority`
+    /// other line is `model`, `tier`, `input`, `cached input`, `cache write`, `output` and, where there is one, `long cache
+    /// write`, separated by tabs, in USD per million tokens, with `-` for a rate that is not published. The tier is `standard`, `batch`, `flex`, `priority`
     /// or `long>N` for inputs above N tokens. A model needs its standard row first.
     ///
     /// # Errors
@@ -139,8 +139,12 @@ impl PriceTable {
 
     fn read_row(&mut self, line: &str) -> Result<(), String> {
         let columns: Vec<&str> = line.split('\t').collect();
-        let [model, tier, input, cached, write, output] = columns.as_slice() else {
-            return Err(format!("needs 6 columns separated by tabs, got {}", columns.len()));
+        let (model, tier, input, cached, write, output, long_write) = match columns.as_slice() {
+            [model, tier, input, cached, write, output] => (model, tier, input, cached, write, output, &"-"),
+            [model, tier, input, cached, write, output, long] => {
+                (model, tier, input, cached, write, output, long)
+            }
+            _ => return Err(format!("needs 6 or 7 columns separated by tabs, got {}", columns.len())),
         };
         let number = |name: &str, text: &str| {
             text.parse::<f64>().map_err(|_| format!("{name}: not a number: {text:?}"))
@@ -151,6 +155,7 @@ impl PriceTable {
             input_per_mtok_usd: number("input", input)?,
             cached_input_per_mtok_usd: optional("cached input", cached)?,
             cache_write_per_mtok_usd: optional("cache write", write)?,
+            long_cache_write_per_mtok_usd: optional("long cache write", long_write)?,
             output_per_mtok_usd: number("output", output)?,
         };
         rates.validate()?;
@@ -196,7 +201,26 @@ impl PriceTable {
 
     /// The price of `model` in all tiers, found as by [`PriceTable::get`].
     pub fn price(&self, model: &str) -> Option<&Price> {
-        self.models.get(model).or_else(|| self.models.get(without_date(model)?))
+        self.models.get(model).or_else(|| self.models.get(Self::family(model)?))
+    }
+
+    /// The name without a trailing date, or `None` where there is none: what tables of models look up next.
+    ///
+    /// A date has a year: `2024-08-06`, or `20240806` as Anthropic writes it. Shorter forms are left alone:
+    /// `gpt-3.5-turbo-0613` did not cost what its family does.
+    ///
+    /// ```
+    /// use infer_core::PriceTable;
+    /// assert_eq!(PriceTable::family("gpt-4o-2024-08-06"), Some("gpt-4o"));
+    /// assert_eq!(PriceTable::family("claude-sonnet-4-5-20250929"), Some("claude-sonnet-4-5"));
+    /// assert_eq!(PriceTable::family("gpt-3.5-turbo-0613"), None);
+    /// ```
+    pub fn family(model: &str) -> Option<&str> {
+        let before = |length: usize, is_date: fn(&str) -> bool| {
+            let (name, date) = model.split_at_checked(model.len().checked_sub(length + 1)?)?;
+            (!name.is_empty() && date.strip_prefix('-').is_some_and(is_date)).then_some(name)
+        };
+        before(10, is_iso_date).or_else(|| before(8, is_compact_date))
     }
 
     /// Sets or replaces the price of a model, exact name only.
@@ -253,19 +277,23 @@ impl PriceTable {
     }
 }
 
-/// `gpt-4o-2024-08-06` → `gpt-4o`. Shorter date forms are left alone: `gpt-3.5-turbo-0613` did not cost what its family does.
-fn without_date(model: &str) -> Option<&str> {
-    let (name, date) = model.split_at_checked(model.len().checked_sub(11)?)?;
-    let date = date.strip_prefix('-')?;
-    (!name.is_empty() && is_iso_date(date)).then_some(name)
-}
-
 fn is_iso_date(text: &str) -> bool {
     text.len() == 10
         && text.bytes().enumerate().all(|(place, byte)| match place {
             4 | 7 => byte == b'-',
             _ => byte.is_ascii_digit(),
         })
+}
+
+/// `YYYYMMDD`, of a month and day that exist in this century: eight digits can be something else.
+fn is_compact_date(text: &str) -> bool {
+    let number =
+        |range: Range<usize>| text.get(range).and_then(|part| part.parse::<u8>().ok()).unwrap_or_default();
+    text.len() == 8
+        && text.starts_with("20")
+        && text.bytes().all(|byte| byte.is_ascii_digit())
+        && (1..=12).contains(&number(4..6))
+        && (1..=31).contains(&number(6..8))
 }
 
 /// A line of a price table that cannot be read.
@@ -301,9 +329,26 @@ mod tests {
         let table = table("m\tstandard\t1\t-\t-\t2\nm-2024-05-13\tstandard\t5\t-\t-\t15\n").unwrap();
         assert_eq!(table.get("m-2024-08-06").unwrap().input_per_mtok_usd, 1.0);
         assert_eq!(table.get("m-2024-05-13").unwrap().input_per_mtok_usd, 5.0);
+        assert_eq!(table.get("m-20240806").unwrap().input_per_mtok_usd, 1.0);
         for unknown in ["m-0613", "m-2024", "n", "ft:m:acme", "", "-2024-05-13", "é-2024-05-13"] {
             assert_eq!(table.get(unknown), None, "{unknown}");
         }
+        for unknown in
+            ["m-19990806", "m-20241306", "m-20240832", "m-20240800", "m20240806", "m-2024080", "-20240806"]
+        {
+            assert_eq!(table.get(unknown), None, "{unknown}");
+        }
+    }
+
+    #[test]
+    fn a_seventh_column_is_what_longer_keeping_costs() {
+        let rows =
+            "m\tstandard\t3\t0.3\t3.75\t15\t6\nm\tlong>9\t6\t-\t7\t20\t12\nn\tstandard\t1\t-\t-\t2\t-\n";
+        let table = table(rows).unwrap();
+        let price = table.price("m").unwrap();
+        assert_eq!(price.standard.long_cache_write_per_mtok_usd, Some(6.0));
+        assert_eq!(price.rates(None, 10).long_cache_write_per_mtok_usd, Some(12.0));
+        assert_eq!(table.get("n"), Some(&Rates::new(1.0, 2.0)));
     }
 
     #[test]
@@ -322,7 +367,9 @@ mod tests {
     #[test]
     fn a_bad_line_is_named() {
         for (rows, line, what) in [
-            ("m\tstandard\t1\n", 3, "6 columns"),
+            ("m\tstandard\t1\n", 3, "6 or 7 columns"),
+            ("m\tstandard\t1\t-\t-\t2\t-\t-\n", 3, "6 or 7 columns"),
+            ("m\tstandard\t1\t-\t-\t2\tx\n", 3, "long cache write: not a number"),
             ("m\tstandard\tx\t-\t-\t2\n", 3, "input: not a number"),
             ("m\tstandard\t-1\t-\t-\t2\n", 3, "must be from 0"),
             ("m\tbatch\t1\t-\t-\t2\n", 3, "before the standard row"),

@@ -19,6 +19,8 @@ pub struct Usage {
     pub cached_input_tokens: u64,
     /// Part of the input written to a prompt cache.
     pub cache_write_tokens: u64,
+    /// Part of `cache_write_tokens` that is to be kept for longer than usual, which costs more: an hour at Anthropic.
+    pub long_cache_write_tokens: u64,
     /// Hidden reasoning.
     pub reasoning_tokens: u64,
     /// Output that the upstream bills and leaves out of `output_tokens`; 0 almost everywhere.
@@ -46,6 +48,7 @@ impl Usage {
             total_tokens: input_tokens.saturating_add(output_tokens),
             cached_input_tokens: 0,
             cache_write_tokens: 0,
+            long_cache_write_tokens: 0,
             reasoning_tokens: 0,
             uncounted_output_tokens: 0,
             input_audio_tokens: 0,
@@ -74,6 +77,9 @@ impl Usage {
             total_tokens: self.total_tokens.saturating_add(other.total_tokens),
             cached_input_tokens: self.cached_input_tokens.saturating_add(other.cached_input_tokens),
             cache_write_tokens: self.cache_write_tokens.saturating_add(other.cache_write_tokens),
+            long_cache_write_tokens: self
+                .long_cache_write_tokens
+                .saturating_add(other.long_cache_write_tokens),
             reasoning_tokens: self.reasoning_tokens.saturating_add(other.reasoning_tokens),
             uncounted_output_tokens: self
                 .uncounted_output_tokens

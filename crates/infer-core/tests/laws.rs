@@ -3,9 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test")]
 
 use infer_core::{
-    Audio, Choice, Completion, CostEstimate, ErrorKind, FinishKind, FinishReason, InferenceError, Logprobs,
-    Origin, Price, PriceTable, Rates, RawJson, Served, TokenChunk, TokenLogprob, ToolCall, ToolKind, Usage,
-    Usd, from_rates,
+    Audio, Choice, Completion, CostEstimate, ErrorKind, FilterFinding, FinishKind, FinishReason,
+    InferenceError, Logprobs, Origin, Price, PriceTable, Rates, RawJson, Served, TokenChunk, TokenLogprob,
+    ToolCall, ToolKind, Usage, Usd, from_rates,
 };
 use proptest::prelude::*;
 
@@ -19,26 +19,26 @@ fn rate() -> impl Strategy<Value = (f64, u128)> {
 
 /// A usage whose details fit into its input, as every upstream means it.
 fn usage() -> impl Strategy<Value = Usage> {
-    (0_u64..1 << 40, 0_u64..1 << 40, 0_u64..1 << 40, 0_u64..1 << 40, 0_u64..1 << 20).prop_map(
-        |(fresh, cached, written, output, uncounted)| {
-            let mut usage = Usage::new(fresh + cached + written, output);
-            usage.cached_input_tokens = cached;
-            usage.cache_write_tokens = written;
-            usage.uncounted_output_tokens = uncounted;
-            usage
-        },
-    )
+    let input = (0_u64..1 << 40, 0_u64..1 << 40, 0_u64..1 << 40, 0_u64..1 << 40);
+    (input, 0_u64..1 << 40, 0_u64..1 << 20).prop_map(|((fresh, cached, written, long), output, uncounted)| {
+        let mut usage = Usage::new(fresh + cached + written + long, output);
+        usage.cached_input_tokens = cached;
+        usage.cache_write_tokens = written + long;
+        usage.long_cache_write_tokens = long;
+        usage.uncounted_output_tokens = uncounted;
+        usage
+    })
 }
 
 fn rates() -> impl Strategy<Value = Rates> {
-    (rate(), rate(), proptest::option::of(rate()), proptest::option::of(rate())).prop_map(
-        |((input, _), (output, _), cached, written)| {
-            let mut rates = Rates::new(input, output);
-            rates.cached_input_per_mtok_usd = cached.map(|(rate, _)| rate);
-            rates.cache_write_per_mtok_usd = written.map(|(rate, _)| rate);
-            rates
-        },
-    )
+    let caches = [proptest::option::of(rate()), proptest::option::of(rate()), proptest::option::of(rate())];
+    (rate(), rate(), caches).prop_map(|((input, _), (output, _), [cached, written, long])| {
+        let mut rates = Rates::new(input, output);
+        rates.cached_input_per_mtok_usd = cached.map(|(rate, _)| rate);
+        rates.cache_write_per_mtok_usd = written.map(|(rate, _)| rate);
+        rates.long_cache_write_per_mtok_usd = long.map(|(rate, _)| rate);
+        rates
+    })
 }
 
 proptest! {
@@ -58,6 +58,14 @@ proptest! {
         let mut c = a;
         c.input_tokens += more;
         prop_assert!(from_rates(&rates, &c).total() >= from_rates(&rates, &a).total());
+        // Longer keeping never costs less, and no more of it counts than was written.
+        let mut d = a;
+        d.long_cache_write_tokens += more;
+        prop_assert!(from_rates(&rates, &d).total() >= from_rates(&rates, &a).total());
+        d.long_cache_write_tokens = u64::MAX;
+        let mut all = a;
+        all.long_cache_write_tokens = a.cache_write_tokens;
+        prop_assert_eq!(from_rates(&rates, &d), from_rates(&rates, &all));
     }
 
     /// The result is what decimal arithmetic gives: a millionth of a dollar per million tokens is a pico-dollar a token.
@@ -65,6 +73,10 @@ proptest! {
     fn cost_is_exact((rate, millionths) in rate(), tokens in 0_u64..1 << 50) {
         let cost = from_rates(&Rates::new(rate, 0.0), &Usage::new(tokens, 0));
         prop_assert_eq!(cost.total(), Usd::from_picos(u128::from(tokens) * millionths));
+        let rates = Rates { long_cache_write_per_mtok_usd: Some(rate), ..Rates::default() };
+        let mut usage = Usage::new(tokens, 0);
+        (usage.cache_write_tokens, usage.long_cache_write_tokens) = (tokens, tokens);
+        prop_assert_eq!(from_rates(&rates, &usage).cache_write, cost.total());
     }
 
     /// An amount prints every digit it has.
@@ -127,6 +139,19 @@ proptest! {
     }
 }
 
+/// Findings of one filter: a category comes once.
+fn findings() -> impl Strategy<Value = Vec<FilterFinding>> {
+    let finding = (any::<bool>(), proptest::option::of("[a-z]{1,6}"), proptest::option::of(any::<bool>()));
+    prop::collection::btree_map("[a-z_]{1,8}", finding, 0..4).prop_map(|found| {
+        let finding = |(category, (filtered, severity, detected))| {
+            let mut finding = FilterFinding::new(category, filtered);
+            (finding.severity, finding.detected) = (severity, detected);
+            finding
+        };
+        found.into_iter().map(finding).collect()
+    })
+}
+
 fn text() -> impl Strategy<Value = String> {
     "\\PC{0,12}"
 }
@@ -140,6 +165,7 @@ prop_compose! {
         logprob in proptest::option::of(-50.0..0.0),
         kind in prop::sample::select(vec![FinishKind::Stop, FinishKind::Length, FinishKind::Other]),
         word in "[a-z]{1,6}",
+        filters in (findings(), findings()),
     ) -> Choice {
         let mut choice = Choice::new(index);
         choice.text = text;
@@ -163,6 +189,7 @@ prop_compose! {
             all.content.push(token);
             all
         });
+        (choice.filters.prompt, choice.filters.answer) = filters;
         choice.finish = Some(FinishReason::new(kind, &word));
         choice
     }

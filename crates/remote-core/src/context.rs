@@ -54,7 +54,7 @@ impl<P: RemoteProvider> Attempt<P> {
                 &mut at.param,
                 &mut at.upstream_request_id,
             ];
-            for text in said.into_iter().flatten() {
+            for text in said.into_iter().flatten().chain(&mut at.filtered) {
                 secret.scrub(text);
             }
         }
@@ -92,6 +92,7 @@ impl<P: RemoteProvider> Attempt<P> {
             at.code = body.code;
             at.error_type = body.error_type;
             at.param = body.param;
+            at.filtered = body.filtered;
             at.message = body.message.as_deref().map(Origin::excerpt);
             at.should_retry = headers::should_retry(headers);
         });

@@ -64,20 +64,28 @@ pub fn request_id(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// The upstream's limits; `None` when it reports none.
+///
+/// Read are `x-ratelimit-*` and Anthropic's `anthropic-ratelimit-*`, whose `tokens` are those of the tightest of its
+/// limits (its page on rate limits, read 2026-11-21); its other counts are not needed beside them. Where a reset is a
+/// time, it counts from the response's own `date`, and is left out where there is none.
 pub fn rate_limits(headers: &HeaderMap) -> Option<RateLimits> {
     let mut limits = RateLimits::default();
     // One pass: looking up six names that are mostly absent costs more than a call's other headers together.
     for (name, value) in headers {
-        let Some(figure) = name.as_str().strip_prefix("x-ratelimit-") else { continue };
+        let name = name.as_str();
+        let figure = name.strip_prefix("x-ratelimit-").or_else(|| name.strip_prefix("anthropic-ratelimit-"));
+        let Some(figure) = figure else { continue };
         let Some(text) = value.to_str().ok().map(str::trim) else { continue };
         let count = || text.parse::<f64>().ok().and_then(as_count);
         match figure {
-            "limit-requests" => limits.limit_requests = count(),
-            "limit-tokens" => limits.limit_tokens = count(),
-            "remaining-requests" => limits.remaining_requests = count(),
-            "remaining-tokens" => limits.remaining_tokens = count(),
+            "limit-requests" | "requests-limit" => limits.limit_requests = count(),
+            "limit-tokens" | "tokens-limit" => limits.limit_tokens = count(),
+            "remaining-requests" | "requests-remaining" => limits.remaining_requests = count(),
+            "remaining-tokens" | "tokens-remaining" => limits.remaining_tokens = count(),
             "reset-requests" => limits.reset_requests = span(text),
             "reset-tokens" => limits.reset_tokens = span(text),
+            "requests-reset" => limits.reset_requests = until(text, headers),
+            "tokens-reset" => limits.reset_tokens = until(text, headers),
             _ => {}
         }
     }
@@ -126,6 +134,13 @@ fn span(text: &str) -> Option<Duration> {
         rest = next;
     }
     Duration::try_from_secs_f64(total).ok().filter(|_| !text.is_empty())
+}
+
+/// From the response's `date` to a time as RFC 3339 has it; nothing for a time in the past.
+fn until(time: &str, headers: &HeaderMap) -> Option<Duration> {
+    let time = humantime::parse_rfc3339(time).ok()?;
+    let sent = httpdate::parse_http_date(text(headers, "date")?).ok()?;
+    Some(time.duration_since(sent).unwrap_or_default())
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -195,6 +210,33 @@ mod tests {
         let limits = rate_limits(&headers(&told)).unwrap();
         assert_eq!(reset_of_what_is_used_up(&limits), Some(Duration::from_millis(7660)));
         assert_eq!(reset_of_what_is_used_up(&RateLimits::default()), None);
+    }
+
+    #[test]
+    fn limits_that_are_full_again_at_a_time_are_read_from_when_the_answer_was_sent() {
+        let told = [
+            ("date", "Sat, 21 Nov 2026 12:00:00 GMT"),
+            ("anthropic-ratelimit-requests-limit", "50"),
+            ("anthropic-ratelimit-requests-remaining", "49"),
+            ("anthropic-ratelimit-requests-reset", "2026-11-21T11:59:59Z"),
+            ("anthropic-ratelimit-tokens-limit", "96000"),
+            ("anthropic-ratelimit-tokens-remaining", "0"),
+            ("anthropic-ratelimit-tokens-reset", "2026-11-21T12:00:07.5Z"),
+            ("anthropic-ratelimit-output-tokens-remaining", "7"),
+        ];
+        let limits = rate_limits(&headers(&told)).unwrap();
+        assert_eq!((limits.limit_requests, limits.remaining_requests), (Some(50), Some(49)));
+        assert_eq!((limits.limit_tokens, limits.remaining_tokens), (Some(96_000), Some(0)));
+        assert_eq!(limits.reset_requests, Some(Duration::ZERO));
+        assert_eq!(limits.reset_tokens, Some(Duration::from_millis(7500)));
+        assert_eq!(reset_of_what_is_used_up(&limits), limits.reset_tokens);
+        let undated = rate_limits(&headers(&told[1..])).unwrap();
+        assert_eq!((undated.reset_tokens, undated.remaining_tokens), (None, Some(0)));
+        for odd in ["soon", "", "12s", "2026-11-21", "2026-13-21T12:00:07Z", "0000-00-00T00:00:00Z"] {
+            let told = [told[0], ("anthropic-ratelimit-tokens-reset", odd)];
+            assert_eq!(rate_limits(&headers(&told)), None, "{odd}");
+        }
+        assert_eq!(rate_limits(&headers(&[("anthropic-ratelimit-unified-status", "allowed")])), None);
     }
 
     #[test]

@@ -37,19 +37,24 @@ pub mod limit;
 pub mod meter;
 mod parts;
 mod pipeline;
+mod presets;
 mod provider;
 pub mod retry;
 mod run;
 mod runner;
 pub mod session;
 mod settings;
+mod site;
 pub mod sse;
 mod stream;
 mod transport;
+mod whole;
 
 pub use config::RemoteConfig;
 #[doc(no_inline)]
-pub use infer_core::Rates;
+pub use infer_core::{InferenceError, Rates};
+pub use presets::{About, Preset, Presets};
 pub use provider::{Call, EmbedLimits, Fault, Operation, ProviderConfig, RemoteFactory, RemoteProvider};
 pub use runner::{RemoteRunner, RemoteRunnerBuilder};
+pub use site::{Site, SiteSettings};
 pub use transport::{HttpTransport, Transport, TransportBody, TransportError, TransportFault};

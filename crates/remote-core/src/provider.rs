@@ -12,8 +12,10 @@ use infer_core::{
     RunnerInfo,
 };
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::config::RemoteConfig;
+use crate::presets::Presets;
 use crate::runner::RemoteRunner;
 use crate::session::{CredentialSource, RemoteSessionActor, SessionSnapshot};
 
@@ -176,6 +178,17 @@ pub trait ProviderConfig: DeserializeOwned + fmt::Debug + Send + Sync + 'static 
     const KIND: &'static str;
     /// The provider made from them.
     type Provider: RemoteProvider;
+    /// The settings that a member `preset` may name, as [`Presets::parse`](crate::Presets::parse) reads them; none
+    /// unless told.
+    const PRESETS: &'static str = "{}";
+
+    /// Reads settings as a configuration has them. A member `preset` lays [one of them](Self::PRESETS) under the rest.
+    ///
+    /// # Errors
+    /// [`InferenceError::Config`] with the path of what cannot be read; unknown keys are errors.
+    fn from_settings(settings: Value) -> Result<Self, InferenceError> {
+        settings_at("", settings)
+    }
 
     /// The settings that all providers share.
     fn remote(&self) -> RemoteConfig;
@@ -191,6 +204,28 @@ pub trait ProviderConfig: DeserializeOwned + fmt::Debug + Send + Sync + 'static 
     /// # Errors
     /// [`InferenceError::Config`] for settings that do not fit, all faults at once.
     fn into_provider(self, name: &str) -> Result<Self::Provider, InferenceError>;
+}
+
+/// Reads settings that stand at `place` of a configuration, and the preset they may name.
+fn settings_at<C: ProviderConfig>(place: &str, settings: Value) -> Result<C, InferenceError> {
+    let filled = Presets::parse(C::PRESETS)?.fill(settings).map_err(|error| match error {
+        InferenceError::Config { what } if !place.is_empty() => {
+            InferenceError::config(format!("{place}.{what}"))
+        }
+        error => error,
+    })?;
+    read_settings(place, filled)
+}
+
+/// Reads settings that name no preset and stand at `place` of a configuration.
+pub(crate) fn read_settings<C: ProviderConfig>(place: &str, settings: Value) -> Result<C, InferenceError> {
+    serde_path_to_error::deserialize(settings).map_err(|error| {
+        let path = error.path().to_string();
+        let parts = [place, if path == "." { "" } else { &path }];
+        let path = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".");
+        let colon = if path.is_empty() { "" } else { ": " };
+        InferenceError::config(format!("{path}{colon}{}", error.inner()))
+    })
 }
 
 /// Makes runners of one provider from settings, key included.
@@ -221,16 +256,8 @@ impl<C: ProviderConfig> RunnerFactory for RemoteFactory<C> {
         C::KIND
     }
 
-    async fn build(
-        &self,
-        name: &str,
-        settings: serde_json::Value,
-    ) -> Result<Arc<dyn ModelRunner>, InferenceError> {
-        let config: C = serde_path_to_error::deserialize(settings).map_err(|error| {
-            let path = error.path().to_string();
-            let place = if path == "." { String::new() } else { format!(".{path}") };
-            InferenceError::config(format!("providers.{name}{place}: {}", error.inner()))
-        })?;
+    async fn build(&self, name: &str, settings: Value) -> Result<Arc<dyn ModelRunner>, InferenceError> {
+        let config: C = settings_at(&format!("providers.{name}"), settings)?;
         let session = RemoteSessionActor::bootstrap(config.credentials()?).await?;
         Ok(Arc::new(RemoteRunner::named(name, config, session)?))
     }

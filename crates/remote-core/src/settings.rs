@@ -7,6 +7,12 @@
 /// everywhere. The struct derives `Clone`, `Debug`, `Default`, `PartialEq` and `Deserialize`; unknown keys are errors.
 /// It gets a method `remote`, which collects what the pipeline needs. The calling crate must depend on `serde`.
 ///
+/// With `impl KIND for PROVIDER` after it, the struct is a [`ProviderConfig`](crate::ProviderConfig) too: the provider is
+/// made by `PROVIDER::new(&settings, name)` and its credential comes from `api_key`. It then has a method `site` as well,
+/// which checks what all providers have in common ([`Site`](crate::Site)). `presets JSON` at the end gives it known
+/// upstreams ([`Presets`](crate::Presets)), `, credentials METHOD` takes the credential from a method of the settings, for
+/// those that can name more than a key.
+///
 /// ```
 /// remote_core::provider_settings! {
 ///     /// Settings of a toy.
@@ -21,8 +27,122 @@
 /// assert!(serde_json::from_str::<ToyConfig>(r#"{"endpiont": "http://toy"}"#).is_err());
 /// # Ok::<(), serde_json::Error>(())
 /// ```
+///
+/// The whole of a provider's settings:
+///
+/// ```
+/// # use infer_core::InferenceError;
+/// # use remote_core::{Operation, ProviderConfig, Site};
+/// remote_core::provider_settings! {
+///     /// Settings of a toy.
+///     pub struct ToyConfig {
+///         /// Where it is; the vendor's own when empty.
+///         pub endpoint: String,
+///     }
+///     impl "toy" for Toy
+/// }
+/// # #[derive(Debug)]
+/// # pub struct Toy { site: Site }
+/// # impl remote_core::RemoteProvider for Toy {
+/// #     type Codec = Wire;
+/// #     fn info(&self) -> &infer_core::RunnerInfo { self.site.info() }
+/// #     fn codec(&self) -> &Wire { &Wire }
+/// #     fn endpoint(&self, call: remote_core::Call<'_>) -> Result<http::Uri, InferenceError> { self.site.endpoint(call) }
+/// #     fn authorize(&self, session: &remote_core::session::SessionSnapshot, request: &mut http::Request<bytes::Bytes>) -> Result<(), InferenceError> {
+/// #         self.site.sign(session, request);
+/// #         Ok(())
+/// #     }
+/// #     fn price(&self, model: &str) -> Option<&infer_core::Price> { self.site.price(model) }
+/// # }
+/// # #[derive(Debug)]
+/// # pub struct Wire;
+/// # impl infer_core::Codec for Wire {
+/// #     type Decoder = Wire;
+/// #     fn encode(&self, _: &infer_core::ExecuteBatch) -> Result<bytes::Bytes, InferenceError> { Ok(bytes::Bytes::new()) }
+/// #     fn decode_full(&self, _: &bytes::Bytes) -> Result<infer_core::Completion, infer_core::WireFault> { Err(infer_core::WireFault::Truncated) }
+/// #     fn decoder(&self) -> Wire { Wire }
+/// #     fn error_body(&self, _: &[u8]) -> infer_core::ErrorBody { infer_core::ErrorBody::default() }
+/// # }
+/// # impl infer_core::EventDecoder for Wire {
+/// #     fn event(&mut self, _: &str, _: &bytes::Bytes, _: &mut Vec<infer_core::TokenChunk>) -> Result<infer_core::Step, infer_core::WireFault> { Ok(infer_core::Step::Done) }
+/// #     fn finish(&mut self) -> Result<(), infer_core::WireFault> { Ok(()) }
+/// # }
+///
+/// impl Toy {
+///     fn new(config: &ToyConfig, name: &str) -> Result<Self, InferenceError> {
+///         let site = config.site(name, &config.endpoint, "https://api.toy.example/v1")?;
+///         Ok(Self { site: site.with_route(Operation::Generate, "/chat")? })
+///     }
+/// }
+///
+/// let config = ToyConfig { name: Some("mine".into()), ..ToyConfig::default() };
+/// assert_eq!(ToyConfig::KIND, "toy");
+/// assert_eq!(&*config.into_provider("toy")?.site.info().name, "mine");
+/// # Ok::<(), InferenceError>(())
+/// ```
 #[macro_export]
 macro_rules! provider_settings {
+    (
+        $(#[$meta:meta])*
+        $visibility:vis struct $name:ident {
+            $($(#[$member_meta:meta])* pub $member:ident: $kind:ty),* $(,)?
+        }
+        impl $word:literal for $provider:ident $(presets $presets:expr)? $(, credentials $source:ident)?
+    ) => {
+        $crate::provider_settings! {
+            $(#[$meta])*
+            $visibility struct $name {
+                $($(#[$member_meta])* pub $member: $kind,)*
+            }
+        }
+
+        impl $name {
+            /// Checks what all providers have in common. `name` is the runner's where the settings give none, `endpoint`
+            /// the base URL that was set, and `home` the vendor's own, which stands in for an empty one.
+            ///
+            /// # Errors
+            /// A configuration error that names every fault at once.
+            $visibility fn site(
+                &self,
+                name: &str,
+                endpoint: &str,
+                home: &str,
+            ) -> Result<$crate::Site, $crate::InferenceError> {
+                let settings = $crate::SiteSettings {
+                    kind: $word,
+                    name: self.name.as_deref().unwrap_or(name),
+                    endpoint,
+                    home,
+                    headers: &self.headers,
+                    query: &self.query,
+                    price_overrides: &self.price_overrides,
+                };
+                $crate::Site::check(settings, Vec::new())
+            }
+        }
+
+        impl $crate::ProviderConfig for $name {
+            const KIND: &'static str = $word;
+            $(const PRESETS: &'static str = $presets;)?
+            type Provider = $provider;
+
+            fn remote(&self) -> $crate::RemoteConfig {
+                self.remote()
+            }
+
+            fn credentials(
+                &self,
+            ) -> Result<std::sync::Arc<dyn $crate::session::CredentialSource>, $crate::InferenceError> {
+                $crate::provider_settings!(@credentials self $($source)?)
+            }
+
+            fn into_provider(self, name: &str) -> Result<$provider, $crate::InferenceError> {
+                $provider::new(&self, name)
+            }
+        }
+    };
+    (@credentials $settings:ident) => { Ok($settings.api_key.clone().into()) };
+    (@credentials $settings:ident $source:ident) => { $settings.$source() };
     (
         $(#[$meta:meta])*
         $visibility:vis struct $name:ident {

@@ -108,19 +108,20 @@ fn a_call_that_sent_nothing_has_waited_and_costs_nothing_known() {
 /// Settles one attempt after `fill`.
 fn settled(
     outcome: Outcome,
-    price: Option<Price>,
+    price: Option<&Price>,
     fill: impl FnOnce(&mut AttemptTimer, Instant),
 ) -> RunRecord {
     let now = Instant::now();
     let mut call = call("m", now);
     let mut attempt = call.attempt(now);
     fill(&mut attempt, now);
-    call.settle(attempt, now, outcome, price.as_ref()).clone()
+    call.settle(attempt, now, outcome, price).clone()
 }
 
 #[test]
 fn what_a_caller_who_left_has_used_is_estimated_from_bytes_and_pieces() {
-    let price = Some(Price::flat(PRICE));
+    let price = Price::flat(PRICE);
+    let price = Some(&price);
     let record = settled(Outcome::Cancelled, price, |attempt, now| {
         attempt.head(now, 200);
         attempt.chunk(now, &TokenChunk::text(0, "x".repeat(41)));
@@ -147,7 +148,8 @@ fn what_a_caller_who_left_has_used_is_estimated_from_bytes_and_pieces() {
 
 #[test]
 fn only_an_answer_that_began_and_was_not_told_to_its_end_is_estimated() {
-    let price = Some(Price::flat(PRICE));
+    let price = Price::flat(PRICE);
+    let price = Some(&price);
     let head = |attempt: &mut AttemptTimer, now: Instant| attempt.head(now, 200);
     let text = |attempt: &mut AttemptTimer, now: Instant| {
         attempt.head(now, 200);
@@ -182,7 +184,7 @@ fn only_an_answer_that_began_and_was_not_told_to_its_end_is_estimated() {
 #[test]
 fn a_count_reported_in_the_middle_stands_until_more_was_written() {
     let counted = |after: usize| {
-        settled(Outcome::Cancelled, Some(Price::flat(PRICE)), move |attempt, now| {
+        settled(Outcome::Cancelled, Some(&Price::flat(PRICE)), move |attempt, now| {
             attempt.head(now, 200);
             let mut chunk = TokenChunk::text(0, "abcdefgh");
             chunk.usage = Some(Usage::new(7, 1));

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use infer_core::{ErrorKind, Usage};
 
+use crate::json::{quoted, with_unknown};
 use crate::{Script, Wire};
 
 /// The upstream's side of Chat Completions.
@@ -119,12 +120,29 @@ impl Wire for ChatWire {
         Script { status, ..Script::json(error(code, word, message)) }
     }
 
+    fn models(&self, ids: &[&str]) -> Option<Bytes> {
+        let entry =
+            |id: &&str| format!("{{\"id\":{},\"object\":\"model\",\"created\":1700000000}}", quoted(id));
+        let entries: Vec<_> = ids.iter().map(entry).collect();
+        Some(format!("{{\"object\":\"list\",\"data\":[{}]}}", entries.join(",")).into())
+    }
+
+    fn vectors(&self, vectors: &[Vec<f32>], usage: Usage) -> Option<Bytes> {
+        let entry = |(index, vector): (usize, &Vec<f32>)| {
+            format!("{{\"object\":\"embedding\",\"index\":{index},\"embedding\":{vector:?}}}")
+        };
+        let entries: Vec<_> = vectors.iter().enumerate().map(entry).rev().collect();
+        let (model, tokens) = (quoted(&self.model), usage.input_tokens);
+        let body = format!(
+            "{{\"object\":\"list\",\"data\":[{}],\"model\":{model},\
+             \"usage\":{{\"prompt_tokens\":{tokens},\"total_tokens\":{tokens}}}}}",
+            entries.join(",")
+        );
+        Some(body.into())
+    }
+
     fn with_unknown(&self, bytes: &Bytes) -> Bytes {
-        let text = String::from_utf8_lossy(bytes);
-        let unknown = "\"x_future\":{\"a\":[1,null,\"b\"],\"c\":-1.5e3}";
-        // An empty object takes no comma.
-        let text = text.replace('{', &format!("{{{unknown},")).replace(",}", "}");
-        Bytes::from(text)
+        with_unknown(bytes)
     }
 }
 
@@ -172,30 +190,9 @@ fn counts(usage: Usage) -> String {
     )
 }
 
-/// `text` as JSON has it.
-fn quoted(text: &str) -> String {
-    use std::fmt::Write as _;
-    let mut json = String::with_capacity(text.len() + 2);
-    json.push('"');
-    for letter in text.chars() {
-        match letter {
-            '"' | '\\' => json.extend(['\\', letter]),
-            control if control < ' ' => drop(write!(json, "\\u{:04x}", u32::from(control))),
-            letter => json.push(letter),
-        }
-    }
-    json.push('"');
-    json
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn text_is_quoted_as_json_has_it() {
-        assert_eq!(quoted("a\"\\\n\u{e9}"), "\"a\\\"\\\\\\u000a\u{e9}\"");
-    }
 
     #[test]
     fn a_stream_ends_in_finish_usage_and_last_word() {

@@ -52,7 +52,9 @@
 
 mod chat;
 pub mod check;
+mod json;
 mod logs;
+mod messages;
 mod playbook;
 mod records;
 pub mod scenario;
@@ -66,6 +68,7 @@ mod wire;
 
 pub use chat::ChatWire;
 pub use logs::{Listening, Logs};
+pub use messages::MessagesWire;
 pub use playbook::{Left, Playbook, Seen};
 pub use records::{Keys, Records};
 pub use script::{Act, Script};

@@ -48,6 +48,16 @@ pub trait Wire: fmt::Debug + Send + Sync {
     /// The same answer or event with members that nobody knows, wherever a new version of the format could add some.
     fn with_unknown(&self, bytes: &Bytes) -> Bytes;
 
+    /// A list of models; `None` where there is none.
+    fn models(&self, _ids: &[&str]) -> Option<Bytes> {
+        None
+    }
+
+    /// Vectors for a request, not in the order of its inputs if the format can say so; `None` where there are none.
+    fn vectors(&self, _vectors: &[Vec<f32>], _usage: Usage) -> Option<Bytes> {
+        None
+    }
+
     /// The events of a whole stream.
     fn stream(&self, texts: &[&str], usage: Usage) -> Vec<Bytes> {
         let mut events = vec![self.role()];

@@ -1,11 +1,10 @@
 //! Settings of one upstream.
 
-use std::sync::Arc;
+use std::sync::LazyLock;
 
 use infer_core::InferenceError;
-use remote_core::session::CredentialSource;
 pub use remote_core::session::{Secret, SecretRef};
-use remote_core::{ProviderConfig, RemoteConfig};
+use remote_core::{Presets, ProviderConfig as _};
 use serde::Deserialize;
 use wire_chat::ChatDialect;
 
@@ -34,6 +33,7 @@ remote_core::provider_settings! {
         /// How many inputs one request for vectors may have; larger batches are split. 2048 when absent.
         pub max_embed_inputs: Option<usize>,
     }
+    impl "openai" for OpenAi presets include_str!("../presets.json")
 }
 
 /// Which list prices hold for an upstream.
@@ -54,21 +54,28 @@ impl OpenAiConfig {
     pub fn defaults_for_openai(api_key: SecretRef) -> Self {
         Self { endpoint: OPENAI.into(), api_key, ..Self::default() }
     }
-}
 
-impl ProviderConfig for OpenAiConfig {
-    const KIND: &'static str = "openai";
-    type Provider = OpenAi;
-
-    fn remote(&self) -> RemoteConfig {
-        self.remote()
+    /// A known upstream by its name, such as `groq` or `llama.cpp`: where it is, the variable its key is in, what it
+    /// understands, what its models cost. All of it is data, and any member may be changed.
+    ///
+    /// ```
+    /// use runtime_openai::{OpenAiConfig, config::SecretRef};
+    /// let cfg = OpenAiConfig::preset("groq")?;
+    /// assert_eq!(cfg.api_key, SecretRef::env("GROQ_API_KEY"));
+    /// # Ok::<(), infer_core::InferenceError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`InferenceError::Config`] for an unknown name, with those that are spelled nearly so and a list of all.
+    pub fn preset(name: &str) -> Result<Self, InferenceError> {
+        Self::presets().settings(name)
     }
 
-    fn credentials(&self) -> Result<Arc<dyn CredentialSource>, InferenceError> {
-        Ok(self.api_key.clone().into())
-    }
-
-    fn into_provider(self, name: &str) -> Result<OpenAi, InferenceError> {
-        OpenAi::new(self, name)
+    /// The known upstreams. In a configuration, `preset: groq` beside other settings fills in what they leave out.
+    pub fn presets() -> &'static Presets {
+        // A test reads every preset, so an empty list is never shipped.
+        static PRESETS: LazyLock<Presets> =
+            LazyLock::new(|| Presets::parse(OpenAiConfig::PRESETS).unwrap_or_default());
+        &PRESETS
     }
 }

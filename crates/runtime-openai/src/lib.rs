@@ -20,3 +20,7 @@ pub const fn factory() -> remote_core::RemoteFactory<OpenAiConfig> {
 #[cfg(doctest)] // the examples of the workspace's README
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+#[cfg(doctest)] // and those of the guide for new providers
+#[doc = include_str!("../../../docs/new-provider.md")]
+struct NewProvider;

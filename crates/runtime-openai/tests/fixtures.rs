@@ -67,8 +67,14 @@ fn response(fixture: &Value) -> Vec<u8> {
     [head.as_bytes(), b"\r\n", &body].concat()
 }
 
-async fn runner(base_url: String) -> OpenAiRunner {
-    let mut config = OpenAiConfig::defaults_for_openai(SecretRef::inline("sk-fixture-key-1234"));
+/// A runner as the preset of the upstream says that the fixture is from; as for OpenAI where it is nobody's own.
+async fn runner(base_url: String, fixture: &Value) -> OpenAiRunner {
+    let folder = fixture["file"].as_str().unwrap().split('/').next().unwrap();
+    let is_known = OpenAiConfig::presets().names().any(|name| name == folder);
+    let mut config = OpenAiConfig::preset(if is_known { folder } else { "openai" }).unwrap();
+    assert!(is_known || matches!(folder, "azure" | "malformed"), "{folder} has no preset");
+    config.api_key = SecretRef::inline("sk-fixture-key-1234");
+    config.health_path = None;
     config.endpoint = base_url;
     config.retry.attempts = 1; // on a real clock, waiting would be all this does
     let session = RemoteSessionActor::bootstrap(config.api_key.clone()).await.unwrap();
@@ -82,9 +88,10 @@ struct Seen {
 }
 
 async fn run(fixture: &Value) -> Seen {
-    let runner = runner(serve(response(fixture)).await).await;
+    let runner = runner(serve(response(fixture)).await, fixture).await;
     let mut batch = ExecuteBatch::new("gpt-4o-mini", "hi");
-    if fixture["kind"] == "stream" || fixture["file"].as_str().unwrap().contains("/stream_") {
+    let file = fixture["file"].as_str().unwrap();
+    if fixture["kind"] == "stream" || file.contains("stream_") || file.contains("_stream") {
         batch = batch.streaming();
     }
     let mut seen = Seen { whole: Completion::default(), meta: None, error: None };
@@ -231,7 +238,7 @@ async fn every_fixture_comes_out_as_its_index_says() {
                 .push(format!("{file}: {}", results.into_iter().filter_map(Result::err).collect::<String>()));
         }
     }
-    assert!(ran > 150, "only {ran} fixtures were read");
+    assert!(ran >= 180, "only {ran} fixtures were read");
     assert!(wrong.is_empty(), "{} of {ran} are wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
 
@@ -244,7 +251,7 @@ async fn vectors_come_out_as_the_index_says() {
     {
         let expected: Vec<Vec<f32>> =
             serde_json::from_value(fixture["expect"]["embeddings"].clone()).unwrap();
-        let runner = runner(serve(response(fixture)).await).await;
+        let runner = runner(serve(response(fixture)).await, fixture).await;
         let texts = vec!["x"; expected.len()];
         let found = runner.embed(EmbedBatch::new("text-embedding-3-small", texts)).await.unwrap();
         assert_eq!(found.vectors, expected, "{}", fixture["file"]);
@@ -254,5 +261,52 @@ async fn vectors_come_out_as_the_index_says() {
         );
         ran += 1;
     }
-    assert!(ran >= 4);
+    assert!(ran >= 5);
+}
+
+#[tokio::test]
+async fn lists_and_signs_of_life_come_out_as_the_index_says() {
+    let index = std::fs::read_to_string(data().join("index.json")).unwrap();
+    let index: Value = serde_json::from_str(&index).unwrap();
+    let mut ran = 0;
+    for fixture in index["files"].as_array().unwrap() {
+        let (file, expect) = (&fixture["file"], &fixture["expect"]);
+        let outcome = match fixture["kind"].as_str().unwrap() {
+            "models" => {
+                let runner = runner(serve(response(fixture)).await, fixture).await;
+                runner.models().await.map(|models| models.into_iter().map(|model| model.id).collect())
+            }
+            "health" => {
+                let runner = runner(serve(response(fixture)).await, fixture).await;
+                runner.health().await.map(|_| Vec::new())
+            }
+            _ => continue,
+        };
+        ran += 1;
+        match outcome {
+            Ok(ids) => {
+                let expected = expect["models"].as_array().into_iter().flatten();
+                let expected: Vec<_> = expected.map(|model| model["id"].as_str().unwrap()).collect();
+                assert_eq!(ids, expected, "{file}");
+            }
+            Err(error) => assert_eq!(Some(word(&error)), expect["kind"].as_str(), "{file}: {error}"),
+        }
+    }
+    assert!(ran >= 15, "only {ran} fixtures were read");
+}
+
+/// Answers of the Responses route, which an upstream with the wrong base URL might give.
+#[tokio::test]
+async fn an_answer_of_another_route_is_never_taken_for_one() {
+    let index = std::fs::read_to_string(data().join("index.json")).unwrap();
+    let index: Value = serde_json::from_str(&index).unwrap();
+    let files = index["files"].as_array().unwrap().iter().filter(|fixture| fixture["kind"] == "responses");
+    let mut ran = 0;
+    for fixture in files {
+        let seen = run(fixture).await;
+        let error = seen.error.unwrap_or_else(|| panic!("{}: {:?}", fixture["file"], seen.whole));
+        assert!(seen.whole.choices.is_empty(), "{}: {error}", fixture["file"]);
+        ran += 1;
+    }
+    assert_eq!(ran, 5);
 }

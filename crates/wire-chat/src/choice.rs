@@ -1,19 +1,22 @@
 //! One choice of one event, or of a whole answer, as a piece.
 
 use infer_core::{
-    Audio, DecodeKind, FinishKind, FinishReason, Logprobs, TokenChunk, TokenLogprob, WireFault,
+    Audio, DecodeKind, FilterFinding, Filters, FinishKind, FinishReason, Logprobs, TokenChunk, TokenLogprob,
+    WireFault,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::calls::Calls;
 use crate::dto::{RawChoice, Said, unreadable, wrong_type};
+use crate::filter::{self, KnownFindings};
 use crate::json::{Count, string};
 
 /// What is known of one choice.
 #[derive(Debug, Default)]
 pub(crate) struct ChoiceState {
     calls: Calls,
+    findings: KnownFindings,
     /// Its finish reason was handed out.
     pub(crate) is_finished: bool,
     /// It said `""` for a finish reason, which means the end only beside tool calls.
@@ -42,6 +45,9 @@ impl ChoiceState {
             }
         }
         chunk.logprobs = raw.logprobs.and_then(logprobs).map(Box::new);
+        if let Some(raw) = raw.content_filter_results {
+            chunk.filters = news(self.findings.news(filter::findings(raw)));
+        }
         if self.is_finished {
             if chunk.is_content() {
                 let detail = format!("choice {index} goes on after its finish reason");
@@ -92,6 +98,16 @@ impl ChoiceState {
         chunk.audio = said.audio.and_then(audio).map(Box::new);
         Ok(())
     }
+}
+
+/// Findings about an answer, if there are any.
+fn news(answer: Vec<FilterFinding>) -> Option<Box<Filters>> {
+    if answer.is_empty() {
+        return None;
+    }
+    let mut filters = Box::<Filters>::default();
+    filters.answer = answer;
+    Some(filters)
 }
 
 /// The kind behind an upstream's word (the vendors' documents and sources, read 2026-11-21).

@@ -3,15 +3,16 @@
 use bytes::Bytes;
 use infer_core::{
     Choice, Codec, Completion, DecodeKind, EmbedBatch, Embeddings, ErrorBody, ExecuteBatch, InferenceError,
-    WireFault,
+    ListedModel, WireFault,
 };
 
 use crate::choice::ChoiceState;
 use crate::decoder::too_many;
 use crate::dto::{Answer, MAX_CHOICES, RawChoice, as_error, trim, utf8};
+use crate::filter::{self, KnownFindings};
 use crate::json::{Few, is_truthy};
 use crate::request::write_request;
-use crate::{ChatDecoder, ChatDialect, embed, fault, usage};
+use crate::{ChatDecoder, ChatDialect, embed, fault, models, usage};
 
 /// Chat Completions and embeddings, seen from a client.
 ///
@@ -26,12 +27,27 @@ use crate::{ChatDecoder, ChatDialect, embed, fault, usage};
 pub struct ChatCodec {
     /// What the upstream accepts.
     pub dialect: ChatDialect,
+    model: Option<String>,
 }
 
 impl ChatCodec {
     /// A codec for an upstream that accepts `dialect`.
     pub fn new(dialect: ChatDialect) -> Self {
-        Self { dialect }
+        Self { dialect, model: None }
+    }
+
+    /// Writes `model` into every request, whatever model it asks for: where the operator gave it another name.
+    ///
+    /// A request that asks for another model is copied for it.
+    #[must_use]
+    pub fn with_model(mut self, model: impl Into<String>) -> Self {
+        self.model = Some(model.into());
+        self
+    }
+
+    /// The name to write in place of `asked`.
+    fn renamed(&self, asked: &str) -> Option<&String> {
+        self.model.as_ref().filter(|model| *model != asked)
     }
 }
 
@@ -41,7 +57,10 @@ impl Codec for ChatCodec {
     /// Members of `extra` come last. One that the batch itself has a value for is left out, whatever it says; members
     /// of `stream_options` are merged with ours. Messages received in this wire format are copied unread.
     fn encode(&self, batch: &ExecuteBatch) -> Result<Bytes, InferenceError> {
-        write_request(batch, &self.dialect)
+        let Some(model) = self.renamed(&batch.model) else { return write_request(batch, &self.dialect) };
+        let mut batch = batch.clone();
+        batch.model.clone_from(model);
+        write_request(&batch, &self.dialect)
     }
 
     /// Also for a whole answer to a request that asked for a stream.
@@ -59,6 +78,9 @@ impl Codec for ChatCodec {
             Few::Excess => return Err(too_many()),
         }
         whole.choices.sort_by_key(|choice| choice.index);
+        if let (Some(raw), Some(first)) = (answer.prompt_filter_results, whole.choices.first_mut()) {
+            first.filters.prompt = KnownFindings::default().news(filter::prompt_findings(raw));
+        }
         whole.served = answer.news(&whole.served).map(|news| *news).unwrap_or_default();
         whole.usage = answer.usage().and_then(usage::read);
         whole.wire = Some(body.clone());
@@ -74,11 +96,24 @@ impl Codec for ChatCodec {
     }
 
     fn encode_embed(&self, batch: &EmbedBatch) -> Result<Bytes, InferenceError> {
-        embed::write_request(batch)
+        let Some(model) = self.renamed(&batch.model) else {
+            return embed::write_request(batch, &self.dialect);
+        };
+        let mut batch = batch.clone();
+        batch.model.clone_from(model);
+        embed::write_request(&batch, &self.dialect)
     }
 
     fn decode_embed(&self, body: &Bytes) -> Result<Embeddings, WireFault> {
         embed::read_answer(body)
+    }
+
+    fn decode_models(&self, body: &Bytes) -> Result<Vec<ListedModel>, WireFault> {
+        models::read(body)
+    }
+
+    fn decode_health(&self, body: &Bytes) -> Result<(), WireFault> {
+        models::read_health(body)
     }
 }
 
@@ -153,6 +188,16 @@ mod tests {
             .with_extra("top_k", json("4.0"));
         let expect = r#"{"model":"m","messages":[{"role":"user","content":"hi"}],"max_tokens":5,"temperature":0.5,"top_k":4.0}"#;
         assert_eq!(encoded(&batch), expect);
+    }
+
+    #[test]
+    fn another_name_for_the_model_is_written_in_place_of_the_one_asked_for() {
+        let codec = ChatCodec::default().with_model("ours");
+        let head = br#"{"model":"ours","#;
+        for asked in ["ours", "gpt-4o"] {
+            assert!(codec.encode(&ExecuteBatch::new(asked, "hi")).unwrap().starts_with(head));
+            assert!(codec.encode_embed(&EmbedBatch::new(asked, ["hi"])).unwrap().starts_with(head));
+        }
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! Reads a stream of events into pieces, and says whether it was complete.
 
 use bytes::Bytes;
-use infer_core::{DecodeKind, EventDecoder, Served, Step, TokenChunk, WireFault};
+use infer_core::{DecodeKind, EventDecoder, FilterFinding, Served, Step, TokenChunk, WireFault};
 use serde_json::value::RawValue;
 
 use crate::choice::ChoiceState;
 use crate::dto::{Answer, MAX_CHOICES, RawChoice, as_error, trim, utf8};
 use crate::fault;
+use crate::filter::{self, KnownFindings};
 use crate::json::{Few, is_truthy};
 use crate::template::Template;
 use crate::usage;
@@ -19,6 +20,7 @@ use crate::usage;
 ///   the same rule.
 /// - A choice that goes on with content after its finish reason is malformed.
 /// - After an error nothing counts, `[DONE]` included.
+/// - What content filters found comes once; findings repeated in later events are not handed out again.
 ///
 /// An ordinary piece costs one allocation, for its text.
 #[derive(Debug, Default)]
@@ -26,9 +28,11 @@ pub struct ChatDecoder {
     /// By index.
     choices: Vec<Option<ChoiceState>>,
     served: Served,
+    /// What filters found in the request.
+    prompt: KnownFindings,
     state: State,
     /// The last event, if nothing in it mattered but its text.
-    template: Option<Template>,
+    pub(crate) template: Option<Template>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,6 +100,11 @@ impl ChatDecoder {
                 return Err(fault);
             }
         };
+        let prompt = answer.prompt_filter_results.map(filter::prompt_findings).unwrap_or_default();
+        let prompt = self.prompt.news(prompt);
+        if !prompt.is_empty() {
+            Self::add_prompt(prompt, begin, out);
+        }
         if out.len() == begin {
             out.push(TokenChunk::default());
         }
@@ -112,6 +121,18 @@ impl ChatDecoder {
         }
         pieces.for_each(|further| further.wire = Some(Bytes::new()));
         Ok(Step::More)
+    }
+
+    /// Puts what filters found in the request into the event's piece of the first answer, where it belongs.
+    fn add_prompt(prompt: Vec<FilterFinding>, begin: usize, out: &mut Vec<TokenChunk>) {
+        let place = out.iter().skip(begin).position(|piece| piece.index == 0);
+        let place = place.map_or(out.len(), |place| begin + place);
+        if place == out.len() {
+            out.push(TokenChunk::default());
+        }
+        if let Some(piece) = out.get_mut(place) {
+            piece.filters.get_or_insert_default().prompt = prompt;
+        }
     }
 
     /// Gives the place of the text if there is one choice.

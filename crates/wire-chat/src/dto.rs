@@ -34,6 +34,9 @@ pub(crate) struct Answer<'a> {
     /// OpenAI's random padding, another in every event.
     #[serde(borrow)]
     pub(crate) obfuscation: Option<&'a RawValue>,
+    /// Azure's; `prompt_annotations` in older versions (its documents, read 2026-11-21).
+    #[serde(alias = "prompt_annotations", borrow)]
+    pub(crate) prompt_filter_results: Option<&'a RawValue>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -59,6 +62,8 @@ pub(crate) struct RawChoice<'a> {
     /// Together repeats the text here (its API description, read 2026-11-21).
     #[serde(borrow)]
     pub(crate) text: Option<&'a RawValue>,
+    #[serde(alias = "content_filter_result", borrow)]
+    pub(crate) content_filter_results: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(crate) error: Option<&'a RawValue>,
 }

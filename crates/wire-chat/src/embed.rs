@@ -10,9 +10,11 @@ use infer_core::{DecodeKind, EmbedBatch, EmbedInput, Embeddings, InferenceError,
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::ChatDialect;
 use crate::client::{body_text, reported};
 use crate::dto::{Answer, unreadable, wrong_type};
 use crate::json::{Count, Text};
+use crate::outline::writes_embed;
 use crate::request::refused;
 use crate::usage;
 use crate::write::{self, Object};
@@ -23,7 +25,11 @@ const TOLERANT: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-pub(crate) fn write_request(batch: &EmbedBatch) -> Result<Bytes, InferenceError> {
+pub(crate) fn write_request(batch: &EmbedBatch, dialect: &ChatDialect) -> Result<Bytes, InferenceError> {
+    if !dialect.embeddings.offered {
+        let why = "this upstream has no vectors in this wire format: ask another provider for them";
+        return Err(InferenceError::invalid_request(why));
+    }
     let is_text = |input: &EmbedInput| matches!(input, EmbedInput::Text(_));
     if batch.input.is_empty() {
         return Err(refused("input", "there is nothing to embed; add a text"));
@@ -40,11 +46,16 @@ pub(crate) fn write_request(batch: &EmbedBatch) -> Result<Bytes, InferenceError>
         EmbedInput::Text(text) => write::value(out, text),
         _ => write::value(out, ""),
     });
-    if batch.base64 {
-        object.value("encoding_format", "base64");
-    }
-    object.some("dimensions", batch.dimensions.as_ref());
-    object.some("user", batch.user.as_ref());
+    let mut member = |name: &str, is_said: bool, write: &dyn Fn(&mut Vec<u8>)| {
+        if is_said && writes_embed(dialect, name)? {
+            let renamed = dialect.embeddings.renamed.get(name).map_or(name, String::as_str);
+            write(object.key(renamed));
+        }
+        Ok::<_, InferenceError>(())
+    };
+    member("encoding_format", batch.base64, &|out| write::value(out, "base64"))?;
+    member("dimensions", batch.dimensions.is_some(), &|out| write::value(out, &batch.dimensions))?;
+    member("user", batch.user.is_some(), &|out| write::value(out, &batch.user))?;
     let is_owned = |name: &str| match name {
         "model" | "input" => true,
         "encoding_format" => batch.base64,
@@ -52,8 +63,11 @@ pub(crate) fn write_request(batch: &EmbedBatch) -> Result<Bytes, InferenceError>
         "user" => batch.user.is_some(),
         _ => false,
     };
-    for (name, value) in batch.extra.iter().filter(|(name, _)| !is_owned(name)) {
-        object.raw(name, value.get().as_bytes());
+    // A member that says under the upstream's name what another one says under ours.
+    let is_said_again =
+        |name: &str| dialect.embeddings.renamed.iter().any(|(from, to)| to == name && is_owned(from));
+    for (name, value) in batch.extra.iter().filter(|(name, _)| !is_owned(name) && !is_said_again(name)) {
+        member(name, true, &|out| out.extend_from_slice(value.get().as_bytes()))?;
     }
     object.end();
     Ok(out.into())
@@ -215,7 +229,7 @@ mod tests {
     fn inputs_of_two_kinds_or_of_none_are_refused_by_name() {
         let mixed = EmbedBatch::new("m", [EmbedInput::from("a"), EmbedInput::Tokens(vec![1])]);
         for batch in [mixed, EmbedBatch::new("m", Vec::<String>::new())] {
-            let error = write_request(&batch).unwrap_err();
+            let error = write_request(&batch, &ChatDialect::default()).unwrap_err();
             assert_eq!(error.origin().unwrap().param.as_deref(), Some("input"));
         }
     }

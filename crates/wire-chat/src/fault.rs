@@ -6,19 +6,21 @@
 
 mod meaning;
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use infer_core::{ErrorBody, ErrorKind, Origin};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::filter;
 use crate::json::{Count, Text, is_truthy, minify, string};
 use meaning::Signs;
 
 /// The longest wait taken from the words of a message: 86400 seconds have been seen there.
 const MAX_WAIT: Duration = Duration::from_secs(3600);
+/// The most reasons of a moderation that are kept, and the most characters of each.
+const MAX_REASONS: usize = 16;
+const MAX_REASON: usize = 40;
 /// The most characters quoted from a body that is not JSON.
 const QUOTE: usize = 200;
 
@@ -85,13 +87,7 @@ struct Filter<'a> {
     #[serde(borrow)]
     code: Text<'a>,
     #[serde(alias = "content_filter_results", borrow)]
-    content_filter_result: Option<BTreeMap<Cow<'a, str>, &'a RawValue>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Category {
-    filtered: bool,
+    content_filter_result: Option<&'a RawValue>,
 }
 
 /// OpenRouter's details (its documents and client's source, read 2026-11-21).
@@ -195,14 +191,16 @@ impl Inner<'_> {
         error.error_type = self.r#type.into_string();
         error.param = self.param.into_string();
         error.message = self.message.and_then(words);
-        let filter: Filter<'_> = lenient(self.innererror);
-        signs.inner_code = filter.code.into_string();
-        let categories = filter.content_filter_result.into_iter().flatten();
-        let filtered = categories.filter(|(_, raw)| lenient::<Category>(Some(raw)).filtered);
-        error.filtered = filtered.map(|(name, _)| name.into_owned()).collect();
+        let inner: Filter<'_> = lenient(self.innererror);
+        signs.inner_code = inner.code.into_string();
+        let findings = inner.content_filter_result.map(filter::findings).unwrap_or_default();
+        let filtered = findings.into_iter().filter(|finding| finding.filtered);
+        error.filtered = filtered.map(|finding| finding.category).collect();
         let metadata: Metadata<'_> = lenient(self.metadata);
         signs.stable_type = metadata.error_type.into_string();
         error.filtered.extend(metadata.reasons.into_iter().flatten().filter_map(Text::into_string));
+        error.filtered.truncate(MAX_REASONS);
+        error.filtered.iter_mut().for_each(|reason| *reason = reason.chars().take(MAX_REASON).collect());
         signs.is_moderated = !error.filtered.is_empty();
     }
 }

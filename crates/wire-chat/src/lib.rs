@@ -7,9 +7,11 @@
 //! |---|---|
 //! | `POST /chat/completions`, whole and streamed | [`ChatCodec`], [`ChatDecoder`] as a client, [`server`] as a server |
 //! | `POST /embeddings` | the same two |
+//! | `GET /models`, in every shape it comes in | [`ChatCodec`] |
+//! | how upstreams differ in what they take | [`ChatDialect`] |
 //! | errors, of a response, in a stream and under a 200 | [`fault`], [`server::write_error`] |
 //!
-//! Not here: the Responses route, stored completions, model lists.
+//! Not here: the Responses route, stored completions.
 //!
 //! What is known of a request or an answer becomes a value of `infer_core`; every other member travels as it was
 //! written, requests in [`infer_core::Extra`], answers in `wire`. Reading is tolerant where servers differ and strict
@@ -23,14 +25,21 @@ mod dialect;
 mod dto;
 mod embed;
 pub mod fault;
+mod filter;
 mod json;
 mod message;
+mod models;
+mod outline;
 mod request;
 pub mod server;
+mod style;
 mod template;
 mod usage;
 mod write;
 
 pub use client::ChatCodec;
 pub use decoder::ChatDecoder;
-pub use dialect::{ChatDialect, DeveloperRole, TokenLimit, is_reasoning_model};
+pub use dialect::{
+    Bounds, ChatDialect, DeveloperRole, EmbedDialect, ImageForm, LogprobsForm, ModelRule, OnUnsupported,
+    ReasoningReturn, TokenLimit, ToolCallIds, is_reasoning_model,
+};

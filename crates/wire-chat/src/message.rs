@@ -11,16 +11,17 @@ use serde_json::value::RawValue;
 use crate::DeveloperRole;
 use crate::json::{Members, string, string_or_json};
 use crate::request::refused;
+use crate::style::Style;
 use crate::write::{self, Object};
 
 /// Writes a message array.
-pub(crate) fn write_messages(out: &mut Vec<u8>, messages: &[Message], developer: DeveloperRole) {
-    write::list(out, messages, |out, message| write_message(out, message, developer));
+pub(crate) fn write_messages(out: &mut Vec<u8>, messages: &[Message], style: Style) {
+    write::list(out, messages, |out, message| write_message(out, message, style));
 }
 
-fn write_message(out: &mut Vec<u8>, message: &Message, developer: DeveloperRole) {
+fn write_message(out: &mut Vec<u8>, message: &Message, style: Style) {
     let mut object = Object::begin(out);
-    let role = match (message.role, developer) {
+    let role = match (message.role, style.developer) {
         (Role::Developer, DeveloperRole::Keep) => "developer",
         (Role::System | Role::Developer, _) => "system",
         (Role::Assistant, _) => "assistant",
@@ -33,16 +34,21 @@ fn write_message(out: &mut Vec<u8>, message: &Message, developer: DeveloperRole)
         Content::Parts(parts) => write::list(object.key("content"), parts, write_part),
         _ => {}
     }
-    object.some("name", message.name.as_ref());
+    object.some("name", message.name.as_ref().filter(|_| !style.leaves_out_names));
     if !message.tool_calls.is_empty() {
-        write::list(object.key("tool_calls"), &message.tool_calls, write_call);
+        write::list(object.key("tool_calls"), &message.tool_calls, |out, call| {
+            write_call_as(out, call, call.id.as_deref().map(|id| style.call_id(id)).as_deref());
+        });
     }
-    object.some("tool_call_id", message.tool_call_id.as_ref());
+    object.some("tool_call_id", message.tool_call_id.as_deref().map(|id| style.call_id(id)).as_ref());
     object.some("refusal", message.refusal.as_ref());
-    // DeepSeek wants it back under this name (its documents, read 2026-11-21).
-    object.some("reasoning_content", message.reasoning.as_ref());
-    for (name, value) in message.extra.iter().filter(|(name, _)| !is_set(message, name)) {
-        object.raw(name, value.get().as_bytes());
+    if let Some((name, reasoning)) = style.reasoning(message) {
+        object.value(name, &reasoning);
+    }
+    for (name, value) in message.extra.iter() {
+        if !is_set(message, name) && !style.leaves_out(name) {
+            object.raw(name, value.get().as_bytes());
+        }
     }
     object.end();
 }
@@ -135,8 +141,12 @@ impl serde::Serialize for DataUrl<'_> {
 
 /// Writes a complete tool call.
 pub(crate) fn write_call(out: &mut Vec<u8>, call: &ToolCall) {
+    write_call_as(out, call, call.id.as_deref());
+}
+
+fn write_call_as(out: &mut Vec<u8>, call: &ToolCall, id: Option<&str>) {
     let mut object = Object::begin(out);
-    object.some("id", call.id.as_ref());
+    object.some("id", id.as_ref());
     let (kind, payload) = payload_names(call.kind);
     object.value("type", kind);
     let mut called = Object::begin(object.key(kind));
@@ -329,7 +339,7 @@ mod tests {
 
     fn written(messages: &[Message], developer: DeveloperRole) -> String {
         let mut out = Vec::new();
-        write_messages(&mut out, messages, developer);
+        write_messages(&mut out, messages, Style { developer, ..Style::default() });
         String::from_utf8(out).unwrap()
     }
 

@@ -5,11 +5,14 @@ use infer_core::{
     Content, ExecuteBatch, InferenceError, Message, Messages, Part, ReasoningEffort, ResponseFormat,
     ToolChoice, ToolSpec, WireFormat,
 };
+use serde::Serialize;
 
 use crate::json::Members;
 use crate::message::write_messages;
+use crate::outline::{Outline, check_images};
+use crate::style::Style;
 use crate::write::{self, Object};
-use crate::{ChatDialect, DeveloperRole};
+use crate::{ChatDialect, LogprobsForm};
 
 const WIRE: WireFormat = WireFormat::CHAT_COMPLETIONS;
 /// What a request has beside its messages, more or less.
@@ -27,47 +30,62 @@ pub(crate) fn refused(param: &str, why: &str) -> InferenceError {
 /// Writes the body in one pass. Absent members are left out: many servers misread `null`.
 pub(crate) fn write_request(batch: &ExecuteBatch, dialect: &ChatDialect) -> Result<Bytes, InferenceError> {
     check(batch)?;
+    let outline = Outline::of(batch, dialect)?;
     let mut out = Vec::with_capacity(HEAD + size(&batch.messages));
-    let mut object = Object::begin(&mut out);
-    object.value("model", &batch.model);
-    messages(object.key("messages"), &batch.messages, dialect.developer_role)?;
-    let limit = dialect.token_limit_name(&batch.model);
-    object.some(limit, batch.max_output_tokens.as_ref());
-    sampling(&mut object, batch);
-    object.some("reasoning_effort", batch.reasoning_effort.as_ref().map(ReasoningEffort::as_str).as_ref());
-    if !batch.tools.is_empty() {
-        write::list(object.key("tools"), &batch.tools, tool);
-    }
-    if let Some(choice) = &batch.tool_choice {
-        tool_choice(object.key("tool_choice"), choice);
-    }
-    object.some("parallel_tool_calls", batch.parallel_tool_calls.as_ref());
-    if let Some(format) = &batch.response_format {
-        response_format(object.key("response_format"), format);
-    }
-    if !batch.modalities.is_empty() {
-        object.value("modalities", &batch.modalities);
-    }
-    if let Some(text) = &batch.prediction {
-        let mut prediction = Object::begin(object.key("prediction"));
+    let mut body = Body { object: Object::begin(&mut out), outline: &outline };
+    body.object.value("model", &batch.model);
+    messages(body.object.key("messages"), &batch.messages, dialect)?;
+    body.some(dialect.token_limit_name(&batch.model), batch.max_output_tokens.as_ref());
+    sampling(&mut body, batch, dialect);
+    body.some("reasoning_effort", batch.reasoning_effort.as_ref().map(ReasoningEffort::as_str).as_ref());
+    tools(&mut body, batch, dialect);
+    body.with("response_format", batch.response_format.as_ref(), response_format);
+    body.some("modalities", Some(&batch.modalities).filter(|kinds| !kinds.is_empty()));
+    body.with("prediction", batch.prediction.as_ref(), |out, text| {
+        let mut prediction = Object::begin(out);
         prediction.value("type", "content");
         prediction.value("content", text);
         prediction.end();
+    });
+    body.some("service_tier", batch.service_tier.as_ref());
+    body.some("user", batch.user.as_ref());
+    body.some("metadata", Some(&batch.metadata).filter(|labels| !labels.is_empty()));
+    if batch.is_streaming() && outline.writes("stream") {
+        body.object.value("stream", &true);
+        if outline.writes("stream_options") {
+            stream_options(&mut body.object, batch, dialect);
+        }
     }
-    object.some("service_tier", batch.service_tier.as_ref());
-    object.some("user", batch.user.as_ref());
-    if !batch.metadata.is_empty() {
-        object.value("metadata", &batch.metadata);
+    for (name, value) in batch.extra.iter() {
+        if !is_owned(batch, name) && !outline.is_said_again(batch, name) {
+            body.with(name, Some(value), |out, value| out.extend_from_slice(value.get().as_bytes()));
+        }
     }
-    if batch.is_streaming() {
-        object.value("stream", &true);
-        stream_options(&mut object, batch, dialect);
+    for (name, value) in dialect.extra.iter().filter(|(_, value)| !value.is_null()) {
+        if !is_owned(batch, name) && batch.extra.get(name).is_none() {
+            body.object.value(name, value);
+        }
     }
-    for (name, value) in batch.extra.iter().filter(|(name, _)| !is_owned(batch, name)) {
-        object.raw(name, value.get().as_bytes());
-    }
-    object.end();
+    body.object.end();
     Ok(out.into())
+}
+
+/// The members of a request, as far as the dialect writes them and by its names.
+struct Body<'a> {
+    object: Object<'a>,
+    outline: &'a Outline<'a>,
+}
+
+impl Body<'_> {
+    fn some<T: Serialize>(&mut self, name: &str, member: Option<&T>) {
+        self.with(name, member, write::value);
+    }
+
+    fn with<T>(&mut self, name: &str, member: Option<T>, write: impl FnOnce(&mut Vec<u8>, T)) {
+        if let Some(member) = member.filter(|_| self.outline.writes(name)) {
+            write(self.object.key(self.outline.name(name)), member);
+        }
+    }
 }
 
 fn check(batch: &ExecuteBatch) -> Result<(), InferenceError> {
@@ -109,18 +127,17 @@ pub(crate) fn is_empty_list(json: &[u8]) -> bool {
     (rest.next(), rest.next()) == (Some(&b'['), Some(&b']'))
 }
 
-fn messages(out: &mut Vec<u8>, messages: &Messages, developer: DeveloperRole) -> Result<(), InferenceError> {
+fn messages(out: &mut Vec<u8>, messages: &Messages, dialect: &ChatDialect) -> Result<(), InferenceError> {
+    let style = Style::of(dialect);
     match messages.raw_in(WIRE) {
-        Some(json) if developer == DeveloperRole::Keep || !mentions_developer(json) => {
-            out.extend_from_slice(json);
+        Some(json) if !style.changes(json) => out.extend_from_slice(json),
+        _ => {
+            let typed = messages.typed()?;
+            check_images(typed, dialect)?;
+            write_messages(out, typed, style);
         }
-        _ => write_messages(out, messages.typed()?, developer),
     }
     Ok(())
-}
-
-fn mentions_developer(json: &[u8]) -> bool {
-    std::str::from_utf8(json).is_ok_and(|json| json.contains("\"developer\""))
 }
 
 /// About how long the messages will be, so that a large prompt is written once and not moved.
@@ -149,25 +166,37 @@ fn content_size(content: &Content) -> usize {
     }
 }
 
-fn sampling(object: &mut Object<'_>, batch: &ExecuteBatch) {
+fn sampling(body: &mut Body<'_>, batch: &ExecuteBatch, dialect: &ChatDialect) {
     let sampling = &batch.sampling;
-    object.some("temperature", sampling.temperature.as_ref());
-    object.some("top_p", sampling.top_p.as_ref());
-    object.some("n", sampling.n.as_ref());
-    if !sampling.stop.is_empty() {
-        object.value("stop", &sampling.stop);
+    body.some("temperature", sampling.temperature.as_ref());
+    body.some("top_p", sampling.top_p.as_ref());
+    body.some("n", sampling.n.as_ref());
+    body.some("stop", Some(&sampling.stop).filter(|stop| !stop.is_empty()));
+    body.some("seed", sampling.seed.as_ref());
+    body.some("presence_penalty", sampling.presence_penalty.as_ref());
+    body.some("frequency_penalty", sampling.frequency_penalty.as_ref());
+    body.some("logit_bias", Some(&sampling.logit_bias).filter(|bias| !bias.is_empty()));
+    if dialect.logprobs == LogprobsForm::Count {
+        // 0 would say no.
+        let count = sampling.top_logprobs.unwrap_or_default().max(1);
+        return body.some("logprobs", sampling.logprobs.filter(|wanted| *wanted).map(|_| count).as_ref());
     }
-    object.some("seed", sampling.seed.as_ref());
-    object.some("presence_penalty", sampling.presence_penalty.as_ref());
-    object.some("frequency_penalty", sampling.frequency_penalty.as_ref());
-    if !sampling.logit_bias.is_empty() {
-        object.value("logit_bias", &sampling.logit_bias);
-    }
-    object.some("logprobs", sampling.logprobs.as_ref());
-    object.some("top_logprobs", sampling.top_logprobs.as_ref());
+    body.some("logprobs", sampling.logprobs.as_ref());
+    body.some("top_logprobs", sampling.top_logprobs.as_ref());
 }
 
-fn tool(out: &mut Vec<u8>, tool: &ToolSpec) {
+fn tools(body: &mut Body<'_>, batch: &ExecuteBatch, dialect: &ChatDialect) {
+    let with_strict = body.outline.writes("tools.strict");
+    body.with("tools", Some(&batch.tools).filter(|tools| !tools.is_empty()), |out, tools| {
+        write::list(out, tools, |out, each| tool(out, each, with_strict));
+    });
+    body.with("tool_choice", batch.tool_choice.as_ref(), |out, choice| {
+        tool_choice(out, choice, dialect.required_word.as_deref().unwrap_or("required"));
+    });
+    body.some("parallel_tool_calls", batch.parallel_tool_calls.as_ref());
+}
+
+fn tool(out: &mut Vec<u8>, tool: &ToolSpec, with_strict: bool) {
     match tool {
         ToolSpec::Function(tool) => {
             let mut object = Object::begin(out);
@@ -176,7 +205,7 @@ fn tool(out: &mut Vec<u8>, tool: &ToolSpec) {
             function.value("name", &tool.name);
             function.some("description", tool.description.as_ref());
             function.some("parameters", tool.parameters.as_ref());
-            function.some("strict", tool.strict.as_ref());
+            function.some("strict", tool.strict.filter(|_| with_strict).as_ref());
             function.end();
             object.end();
         }
@@ -185,10 +214,10 @@ fn tool(out: &mut Vec<u8>, tool: &ToolSpec) {
     }
 }
 
-fn tool_choice(out: &mut Vec<u8>, choice: &ToolChoice) {
+fn tool_choice(out: &mut Vec<u8>, choice: &ToolChoice, required: &str) {
     match choice {
         ToolChoice::None => write::value(out, "none"),
-        ToolChoice::Required => write::value(out, "required"),
+        ToolChoice::Required => write::value(out, required),
         ToolChoice::Function(name) => {
             let mut object = Object::begin(out);
             object.value("type", "function");
@@ -247,10 +276,17 @@ fn stream_options(object: &mut Object<'_>, batch: &ExecuteBatch, dialect: &ChatD
 
 /// Whether the batch itself says this member, so that an extra one must not.
 fn is_owned(batch: &ExecuteBatch, name: &str) -> bool {
-    let sampling = &batch.sampling;
     match name {
         "model" | "messages" | "stream" => true,
         "stream_options" => batch.is_streaming(),
+        _ => has(batch, name),
+    }
+}
+
+/// Whether the batch has a value for this member.
+pub(crate) fn has(batch: &ExecuteBatch, name: &str) -> bool {
+    let sampling = &batch.sampling;
+    match name {
         // Two names of one limit.
         "max_tokens" | "max_completion_tokens" => batch.max_output_tokens.is_some(),
         "temperature" => sampling.temperature.is_some(),

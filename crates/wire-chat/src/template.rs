@@ -43,6 +43,7 @@ impl Template {
             || !chunk.tool_calls.is_empty()
             || chunk.audio.is_some()
             || chunk.logprobs.is_some()
+            || chunk.filters.is_some()
             || chunk.finish.is_some()
             || chunk.usage.is_some()
             || chunk.served.is_some();
@@ -154,6 +155,22 @@ mod tests {
     }
 
     #[test]
+    fn findings_that_repeat_cost_nothing_and_new_ones_are_seen() {
+        let safe = |text| event(text, r#","content_filter_results":{"hate":{"filtered":false}}}]}"#);
+        let mut decoder = ChatDecoder::default();
+        let mut read = |event: &Bytes| {
+            let mut out = Vec::new();
+            decoder.event("", event, &mut out).unwrap();
+            (out[0].filters.is_some(), decoder.template.is_some())
+        };
+        assert_eq!(read(&safe(r#""a""#)), (true, false));
+        assert_eq!(read(&safe(r#""b""#)), (false, true));
+        assert_eq!(read(&safe(r#""c""#)), (false, true));
+        let worse = r#","content_filter_results":{"hate":{"filtered":true}}}]}"#;
+        assert_eq!(read(&event(r#""d""#, worse)), (true, false));
+    }
+
+    #[test]
     fn an_event_in_which_more_matters_is_no_template() {
         assert!(template(&event(r#""a""#, "}]}")).is_some());
         let rests = [
@@ -189,6 +206,11 @@ mod tests {
                 1 => select(vec![r#"}],"obfuscation":"\""}"#, r#"}],"usage":{"total_tokens":3}}"#, "}]"]),
                 1 => select(vec![r#"}],"service_tier":"flex"}"#, r#"}],"service_tier":"auto"}"#]),
                 1 => select(vec![r#","finish_reason":"stop"}]}"#, r#"}],"error":"x"}"#]),
+                2 => select(vec![
+                    r#","content_filter_results":{"hate":{"filtered":false}}}]}"#,
+                    r#","content_filter_results":{"hate":{"filtered":true}}}]}"#,
+                    r#"}],"prompt_filter_results":[{"content_filter_results":{"hate":{}}}]}"#,
+                ]),
             ],
             prop_oneof![20 => Just(""), 1 => Just("error")],
         ), 0..12)) {

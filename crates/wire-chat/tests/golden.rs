@@ -171,6 +171,7 @@ fn check_usage(file: &str, usage: Option<&Usage>, expect: &Value) {
             "reasoning_tokens" => usage.reasoning_tokens,
             "accepted_prediction_tokens" => usage.accepted_prediction_tokens,
             "rejected_prediction_tokens" => usage.rejected_prediction_tokens,
+            "billed_output_tokens" => usage.billed_output_tokens(),
             "cost_usd" => {
                 let cost = Usd::from_usd(value.as_f64().unwrap());
                 assert_eq!(usage.reported_cost, cost, "{file}");
@@ -348,6 +349,62 @@ fn check_embeddings(file: &str, body: &[u8], expect: &Value) {
     check_usage(file, embeddings.usage.as_ref(), &expect["usage"]);
 }
 
+/// The index's word for what `fault` says came under a success.
+fn kind_in_success(file: &str, fault: &WireFault) -> &'static str {
+    match fault {
+        WireFault::Reported(body) => {
+            let (kind, status) = reported(body, None);
+            kind_name(kind, status)
+        }
+        other => panic!("{file}: {other:?}"),
+    }
+}
+
+fn check_models(file: &str, body: &[u8], expect: &Value) {
+    let read = ChatCodec::default().decode_models(&Bytes::copy_from_slice(body));
+    let Some(expected) = expect["models"].as_array() else {
+        assert_eq!(Some(kind_in_success(file, &read.unwrap_err())), text(&expect["kind"]), "{file}");
+        return;
+    };
+    let models = read.unwrap();
+    assert_eq!(models.len(), expected.len(), "{file}");
+    let whole: Value = serde_json::from_slice(body).unwrap();
+    let entries = whole.get("data").unwrap_or(&whole).as_array().unwrap();
+    for ((model, expect), entry) in models.iter().zip(expected).zip(entries) {
+        assert_eq!(Some(model.id.as_str()), text(&expect["id"]), "{file}");
+        assert_eq!(model.created, expect["created"].as_u64(), "{file}");
+        assert_eq!(model.owned_by.as_deref(), text(&expect["owned_by"]), "{file}");
+        assert_eq!(model.context_window, expect["context_window"].as_u64(), "{file}");
+        assert_eq!(model.max_output_tokens, expect["max_output_tokens"].as_u64(), "{file}");
+        assert_eq!(model.shutdown.as_deref(), text(&expect["shutdown"]), "{file}");
+        let kept: Value = serde_json::from_str(model.wire.as_ref().unwrap().get()).unwrap();
+        assert_eq!(&kept, entry, "{file}: the entry as received");
+    }
+}
+
+fn check_health(file: &str, body: &[u8], expect: &Value) {
+    let read = ChatCodec::default().decode_health(&Bytes::copy_from_slice(body));
+    match text(&expect["kind"]) {
+        None => assert_eq!(read, Ok(()), "{file}"),
+        Some(kind) => assert_eq!(kind_in_success(file, &read.unwrap_err()), kind, "{file}"),
+    }
+}
+
+/// Answers of another route of the same vendor: never an answer here, least of all an empty one.
+fn check_no_answer(file: &str, body: &[u8], expect: &Value) {
+    let read = if has_extension(file, "sse") { streamed(body) } else { unary(body) };
+    assert!(read.whole.choices.is_empty(), "{file}: {:?}", read.whole);
+    let fault = read.fault.unwrap_or_else(|| panic!("{file}: taken for an answer"));
+    match text(&expect["fault"]).unwrap() {
+        "empty" => assert!(
+            matches!(fault, WireFault::Malformed { kind: DecodeKind::Empty, .. }),
+            "{file}: {fault:?}"
+        ),
+        "truncated" => assert_eq!(fault, WireFault::Truncated, "{file}"),
+        _ => assert_eq!(Some(kind_in_success(file, &fault)), text(&expect["kind"]), "{file}"),
+    }
+}
+
 fn check(entry: &Value) {
     let file = text(&entry["file"]).unwrap();
     let raw = std::fs::read(data().join(file)).unwrap();
@@ -363,6 +420,9 @@ fn check(entry: &Value) {
     let status = u16::try_from(entry["status"].as_u64().unwrap()).unwrap();
     match (text(&entry["kind"]).unwrap(), text(&expect["outcome"]).unwrap()) {
         ("embeddings", "success") => check_embeddings(file, &body, expect),
+        ("models", "success" | "error") => check_models(file, &body, expect),
+        ("health", "success" | "error") => check_health(file, &body, expect),
+        ("responses", "no_answer") => check_no_answer(file, &body, expect),
         ("error", "error") if status >= 300 => {
             check_reported(file, &fault::read(&body), Some(status), expect);
         }
@@ -408,8 +468,13 @@ fn no_file_is_left_out_of_the_index_and_no_choice_is_left_open() {
     }
     assert!(found.remove("index.json"));
     let index = index();
-    let listed = index.iter().map(|entry| text(&entry["file"]).unwrap().to_owned()).collect();
-    assert_eq!(found, listed);
+    let listed: BTreeSet<_> = index.iter().map(|entry| text(&entry["file"]).unwrap().to_owned()).collect();
+    assert_eq!(listed.len(), index.len(), "a file stands in the index twice");
+    // What is listed is read by the test above, whose kinds have no default.
+    let unread: Vec<_> = found.difference(&listed).collect();
+    assert!(unread.is_empty(), "no test reads {unread:?}: list them in index.json");
+    let missing: Vec<_> = listed.difference(&found).collect();
+    assert!(missing.is_empty(), "index.json lists {missing:?}, which are not there");
     let open = index.iter().filter(|entry| entry.get("expect").is_none());
     let open: BTreeSet<_> = open.map(|entry| text(&entry["file"]).unwrap()).collect();
     assert_eq!(open, JUDGED.iter().map(|(file, _)| *file).collect());

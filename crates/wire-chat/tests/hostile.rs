@@ -107,6 +107,10 @@ proptest! {
             prop_assert_eq!(server::write_completion(&whole, "m"), body.clone());
         }
         let _ = codec.decode_embed(&body);
+        let _ = codec.decode_health(&body);
+        if let Ok(models) = codec.decode_models(&body) {
+            prop_assert!(models.iter().all(|model| !model.id.is_empty()));
+        }
     }
 
     #[test]

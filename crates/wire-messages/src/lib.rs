@@ -1,1 +1,28 @@
-//! The Messages wire format, seen from a client.
+//! The Messages wire format, seen from a client, without I/O.
+#![doc = include_str!("../README.md")]
+
+mod answer;
+mod block;
+mod codec;
+mod decoder;
+mod dialect;
+mod dto;
+mod fault;
+mod finish;
+mod json;
+mod media;
+mod models;
+mod open;
+mod refusal;
+mod request;
+mod thinking;
+mod tools;
+mod turns;
+mod usage;
+
+pub use codec::MessagesCodec;
+pub use decoder::MessagesDecoder;
+pub use dialect::{LateSystem, MessagesDialect, ThinkingStyle, is_reasoning_model};
+
+/// The name of this wire format, for messages that a server received in it: [`MessagesCodec`] copies them unread.
+pub const MESSAGES: infer_core::WireFormat = infer_core::WireFormat("messages");

@@ -72,10 +72,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// # Errors
 /// With all findings, sorted, one a line.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
+    check_files(workspace, workspace.files()?)
+}
+
+/// The same for these files, relative to the root; git is not asked.
+pub(crate) fn check_files(workspace: &Workspace, files: Vec<String>) -> Result<()> {
     let crates: Vec<String> = workspace.crates().iter().map(|p| p.name.to_string()).collect();
     let mut findings = Vec::new();
     let mut texts = Vec::new();
-    for file in workspace.files()? {
+    for file in files {
         let bytes = fs::read(workspace.root.join(&file)).with_context(|| format!("cannot read {file}"))?;
         // Fixtures may be broken UTF-8 on purpose; every rule is about text.
         if let Ok(text) = String::from_utf8(bytes) {

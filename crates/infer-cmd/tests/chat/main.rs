@@ -11,4 +11,5 @@ mod answers;
 mod faults;
 mod running;
 mod stopping;
+mod upstreams;
 mod usage;

@@ -91,6 +91,32 @@ async fn of_equal_targets_each_has_its_turn_also_while_one_is_out() {
 }
 
 #[tokio::test]
+async fn asking_for_an_estimate_takes_nobodys_turn() {
+    let runners = [costs("a", 1.0, 1.0), costs("b", 2.0, 2.0), costs("c", 3.0, 3.0)];
+    let router = router(&runners, &even("weighted"));
+    let batch = ask("r").with_max_output_tokens(1_000_000);
+    let mut order = String::new();
+    for nth in 0..6 {
+        let estimate = router.estimate(&batch).unwrap();
+        assert_eq!(Some(estimate), runners[nth % 3].estimate(&batch));
+        order.push_str(&who(&router, batch.clone()).await);
+    }
+    assert_eq!(order, "abcabc");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_was_out_for_long_has_its_share_again_at_once_and_no_more() {
+    let runners = three();
+    let router = router(&runners, &even("weighted"));
+    runners[1].cool_down(ms(60_000));
+    let out = shares(&router, 200, |_| ask("r")).await;
+    assert_eq!((out["a"], out.get("b"), out["c"]), (100, None, 100));
+    tokio::time::advance(ms(60_000)).await;
+    let back = shares(&router, 30, |_| ask("r")).await;
+    assert!(back.values().all(|calls| (9..=11).contains(calls)), "{back:?}");
+}
+
+#[tokio::test]
 async fn calls_go_where_fewest_are_in_flight() {
     let runners = THREE.map(|name| does(name, Act::Stall("half a")));
     let router = router(&runners, &even("least_in_flight"));

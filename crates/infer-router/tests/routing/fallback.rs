@@ -80,9 +80,10 @@ async fn once_text_was_handed_over_nothing_is_sent_elsewhere() {
     assert_nothing_in_flight(&router);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn one_call_can_do_without_failover() {
-    let (first, second) = (fails("first", ErrorKind::Overloaded), says("second", []));
+    let slow = Act::Fail(ErrorKind::Overloaded, ms(500));
+    let (first, second) = (says("first", [slow]), says("second", []));
     let router = in_order(&[first, second.clone()], r#", "hold_back": "1ms""#);
     let error = run(&router, ask("r").with_routing(Routing::default().without_failover())).await.unwrap_err();
     assert_eq!((error.kind(), second.calls()), (ErrorKind::Overloaded, 0));

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use infer_core::{ErrorKind, ModelRunner as _, Usage};
+use infer_core::{ErrorKind, ModelRunner as _, Routing, Usage};
 use infer_router::gate::{Gate, Permit, Plea, Request, Spent, Verdict};
 use infer_router::{Router, RouterConfig};
 
@@ -84,6 +84,35 @@ async fn a_downgraded_call_goes_by_the_other_route_and_not_in_a_circle() {
     assert_eq!(b.seen()[0].routing.route.as_deref(), Some("cheap"));
     let told = log.lock().unwrap().clone();
     assert_eq!(told, ["dear a/down None", "cheap a/down None", "cheap b/small None", "small Whole 2"]);
+}
+
+#[tokio::test]
+async fn a_downgraded_call_is_held_to_what_the_other_routes_targets_can_do() {
+    let table = config(
+        r#"{"routes": {
+            "dear": {"targets": [{"provider": "a", "model": "down"}]},
+            "cheap": {"targets": [{"provider": "b", "model": "tiny", "max_context_tokens": 50},
+                {"provider": "a", "model": "small", "priority": 2}]}
+        }}"#,
+    );
+    let (a, b) = (says("a", []), says("b", []));
+    let (router, _) = guarded(&[a.clone(), b.clone()], table);
+    assert_eq!(who(&router, ask("dear").with_system("word ".repeat(60))).await, "a");
+    assert_eq!((a.seen()[0].model.as_str(), b.calls()), ("small", 0));
+    assert_eq!(who(&router, ask("dear")).await, "b");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_without_failover_does_without_also_under_a_gate() {
+    let (a, b) = (says("a", [Act::Fail(ErrorKind::Overloaded, ms(500))]), says("b", []));
+    let table = config(
+        r#"{"routes": {"r": {"targets": [{"provider": "a", "model": "x"}, {"provider": "b", "model": "y", "priority": 2}],
+            "hold_back": "100ms"}}}"#,
+    );
+    let (router, _) = guarded(&[a, b.clone()], table);
+    let batch = ask("r").with_routing(Routing::default().without_failover());
+    assert_eq!(run(&router, batch).await.unwrap_err().kind(), ErrorKind::Overloaded);
+    assert_eq!(b.calls(), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,6 +9,7 @@ pub mod dropped;
 pub mod records;
 pub mod refusals;
 pub mod retries;
+pub mod routes;
 pub mod secrets;
 pub mod sessions;
 pub mod streams;
@@ -43,6 +44,9 @@ macro_rules! __conformance_tests {
                 "drop before the head" dropped::a_call_dropped_before_the_head_is_cancelled;
                 "drop mid-stream" dropped::a_stream_dropped_midway_is_cancelled;
                 "no secret" secrets::no_secret_is_printed;
+                "models" routes::models_are_listed;
+                "health" routes::health_is_asked_once;
+                "vectors in order" routes::vectors_belong_to_their_inputs;
                 "records add up" records::every_attempt_and_call_is_recorded_and_the_costs_add_up;
             }
             scripted {
