@@ -1,3 +1,4 @@
+//! Model names to routes, routes to targets, and from a target that fails to the next.
 #![doc = include_str!("../README.md")]
 
 mod ask;

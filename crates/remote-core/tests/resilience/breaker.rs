@@ -284,7 +284,7 @@ async fn a_runner_says_how_long_its_open_breaker_or_its_upstreams_pause_will_las
     assert_eq!(rig.runner.ready_in("toy-model"), wait);
     advance(wait).await;
     assert_eq!(rig.runner.ready_in("toy-model"), Duration::ZERO);
-    let slow = Script { headers: vec![("retry-after", "20".into())], ..status(429) };
+    let slow = Script { headers: vec![("retry-after", "20")], ..status(429) };
     let paused = super::rig(once(), [slow]);
     ask(&paused).await.unwrap_err();
     assert_eq!(paused.runner.ready_in("toy-model"), seconds(20));
