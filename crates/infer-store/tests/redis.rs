@@ -2,11 +2,12 @@
 //!
 //! Two processes: this test binary is its own child.
 
-#![cfg(all(feature = "redis", unix))]
+#![cfg(unix)]
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test")]
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -29,8 +30,44 @@ impl Server {
     }
 
     fn start_at(port: u16) -> Option<Self> {
+        Self::start_with(port, &[])
+    }
+
+    /// A cluster of one node that has all slots, or `None` where `redis-cli` is missing too.
+    fn start_cluster(directory: &Path) -> Option<Self> {
+        // The bus takes the port above by 10000, which must exist.
+        let listeners: Vec<_> =
+            std::iter::repeat_with(|| TcpListener::bind("127.0.0.1:0").unwrap()).take(50).collect();
+        let mut ports = listeners.iter().map(|listener| listener.local_addr().unwrap().port());
+        let Some(port) = ports.find(|port| *port < 55_000) else {
+            eprintln!("skipped: no port below 55000 is free");
+            return None;
+        };
+        drop(listeners);
+        let file = directory.join("nodes.conf");
+        let server = Self::start_with(
+            port,
+            &["--cluster-enabled", "yes", "--cluster-config-file", file.to_str().unwrap()],
+        )?;
+        let ask = |words: &[&str]| {
+            let asked =
+                Command::new("redis-cli").args(["-p", &port.to_string(), "cluster"]).args(words).output();
+            asked.map(|answer| String::from_utf8(answer.stdout).unwrap())
+        };
+        if ask(&["addslotsrange", "0", "16383"]).is_err() {
+            eprintln!("skipped: redis-cli is not installed");
+            return None;
+        }
+        while !ask(&["info"]).unwrap().contains("cluster_state:ok") {
+            std::thread::yield_now();
+        }
+        Some(server)
+    }
+
+    fn start_with(port: u16, more: &[&str]) -> Option<Self> {
         let spawned = Command::new("redis-server")
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .args(more)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn();
@@ -318,4 +355,39 @@ async fn an_answer_kept_by_one_process_is_found_by_another() {
         }
         tokio::task::yield_now().await;
     }
+}
+
+/// A cluster refuses a script whose keys are not all on one slot, even where one node has all slots.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_script_works_on_a_cluster() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(server) = Server::start_cluster(directory.path()) else { return };
+    let mut config = server.config();
+    config.cluster = vec![std::mem::take(&mut config.url)];
+    config.on_outage = OnOutage::Closed;
+    let redis = Redis::new(config).unwrap();
+    let limit = RedisLimit::new(redis.clone(), "rpm", LimitConfig::new(1e-6, 1.0).unwrap());
+    assert_eq!(limit.take(&RequestId::generate(), 1.0).await.unwrap(), Take::Taken);
+    assert!(matches!(limit.take(&RequestId::generate(), 1.0).await.unwrap(), Take::Wait(_)));
+
+    let text = r#"{"limits": [{"name": "all", "every": "total", "tokens": 100},
+        {"name": "each", "per": "key", "every": "day", "usd": 1.0}]}"#;
+    let config: BudgetConfig = serde_json::from_str(text).unwrap();
+    let budgets = shared(redis, &config);
+    let Reserve::Reserved(permit) = budgets.reserve(Payer::key("a"), tokens(60)).await.unwrap() else {
+        panic!()
+    };
+    permit.settle(Spend::new(Usd::from_usd(1.0).unwrap(), 70));
+    // Settlements and what this loop returns arrive a moment later.
+    loop {
+        match budgets.reserve(Payer::key("a"), tokens(0)).await.unwrap() {
+            Reserve::Exceeded(exceeded) => {
+                assert_eq!((&*exceeded.budget, exceeded.account.as_deref()), ("each", Some("a")));
+                break;
+            }
+            Reserve::Reserved(_) => tokio::task::yield_now().await,
+        }
+    }
+    assert!(matches!(budgets.reserve(Payer::key("b"), tokens(31)).await.unwrap(), Reserve::Exceeded(_)));
+    assert!(matches!(budgets.reserve(Payer::key("b"), tokens(20)).await.unwrap(), Reserve::Reserved(_)));
 }

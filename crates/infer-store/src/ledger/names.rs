@@ -51,7 +51,7 @@ pub(super) const DRAWERS: usize = 8;
 pub(super) const NONE: u32 = 0;
 /// The number for all names that have none of their own.
 pub(super) const OTHER: u32 = 1;
-/// How [`OTHER`] is shown.
+/// The name under which names are shown that have no account or number of their own.
 pub const OTHER_NAME: &str = "(other)";
 
 const FIRST: u32 = 2;

@@ -16,7 +16,7 @@ use infer_core::RequestId;
 use redis::Script;
 use tokio::sync::mpsc;
 
-use super::{OnOutage, Redis};
+use super::{Fault, OnOutage, Redis};
 use crate::StoreError;
 use crate::budget::{
     Amount, BudgetConfig, BudgetGate, BudgetPermit, Budgets, Exceeded, OnExceed, Payer, Reserve, Rule, Spend,
@@ -217,7 +217,11 @@ fn from_shared(rule: &Rule, used: u128) -> u128 {
 async fn settle_all(redis: Redis, mut queue: mpsc::Receiver<Settlement>) {
     let script = Script::new(include_str!("settle.lua"));
     while let Some(next) = queue.recv().await {
-        while redis.run::<i64>(&script, &next.keys, &next.args).await.is_err() {
+        while let Err(fault) = redis.try_run::<i64>(&script, &next.keys, &next.args).await {
+            if let Fault::Refused(error) = fault {
+                tracing::error!(%error, "redis: a settlement is refused and counted in this process only");
+                break;
+            }
             if queue.is_closed() {
                 tracing::warn!("redis: away at the end, what calls used is counted in the local ledger only");
                 return;

@@ -20,7 +20,7 @@ use std::sync::PoisonError;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
-use redis::{Cmd, FromRedisValue, RedisError, Script};
+use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, Script, ServerErrorKind};
 use tokio::time::Instant;
 
 pub use budget::RedisBudgets;
@@ -98,17 +98,27 @@ impl Redis {
         keys: &[String],
         args: &[String],
     ) -> Result<T, StoreError> {
+        Ok(self.try_run(script, keys, args).await?)
+    }
+
+    /// The same, telling an absent Redis from one that refuses.
+    async fn try_run<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        keys: &[String],
+        args: &[String],
+    ) -> Result<T, Fault> {
         self.ask(Question::Script { script, keys, args }).await
     }
 
     /// Runs a command that may be repeated.
     async fn command<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
-        self.ask(Question::Command(command)).await
+        Ok(self.ask(Question::Command(command)).await?)
     }
 
-    async fn ask<T: FromRedisValue>(&self, question: Question<'_>) -> Result<T, StoreError> {
+    async fn ask<T: FromRedisValue>(&self, question: Question<'_>) -> Result<T, Fault> {
         if self.is_away() {
-            return Err(StoreError::Redis { detail: "away, asked again soon".to_owned() });
+            return Err(Fault::Away(StoreError::Redis { detail: "away, asked again soon".to_owned() }));
         }
         let mut connection = self.connection.clone();
         let most = self.inner.config.connect_timeout + 2 * self.inner.config.response_timeout;
@@ -120,18 +130,37 @@ impl Redis {
         });
         let error = match answered.await {
             Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(error)) if error.kind() == ErrorKind::Server(ServerErrorKind::ResponseError) => {
+                return Err(Fault::Refused(StoreError::Redis { detail: words(&error) }));
+            }
             Ok(Err(error)) => words(&error),
             Err(_) => format!("no answer within {most:?}"),
         };
         let mut away = self.inner.away_until.lock().unwrap_or_else(PoisonError::into_inner);
         *away = Some(Instant::now() + self.inner.config.retry_after);
         tracing::warn!(%error, "redis: away");
-        Err(StoreError::Redis { detail: error })
+        Err(Fault::Away(StoreError::Redis { detail: error }))
     }
 
     fn is_away(&self) -> bool {
         let away = self.inner.away_until.lock().unwrap_or_else(PoisonError::into_inner);
         away.is_some_and(|until| Instant::now() < until)
+    }
+}
+
+/// Why there is no answer.
+enum Fault {
+    /// Redis is not there; it may be later.
+    Away(StoreError),
+    /// Redis is there and says no; it will again.
+    Refused(StoreError),
+}
+
+impl From<Fault> for StoreError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Away(error) | Fault::Refused(error) => error,
+        }
     }
 }
 

@@ -11,7 +11,7 @@ for i = 1, accounts do
   for _, old in ipairs(redis.call('ZRANGEBYSCORE', held, '-inf', now, 'LIMIT', 0, 1000)) do
     local amount = redis.call('HGET', amounts, old)
     if amount then
-      redis.call('HINCRBY', amounts, 'sum', '-' .. amount)
+      redis.call('HINCRBY', amounts, 'sum', string.format('%.0f', 0 - tonumber(amount)))
       redis.call('HDEL', amounts, old)
     end
     redis.call('ZREM', held, old)

@@ -8,7 +8,7 @@ for i = 1, (#KEYS - 1) / 3 do
   local spent, held, amounts = KEYS[3 * i - 2], KEYS[3 * i - 1], KEYS[3 * i]
   local reserved = redis.call('HGET', amounts, id)
   if reserved then
-    redis.call('HINCRBY', amounts, 'sum', '-' .. reserved)
+    redis.call('HINCRBY', amounts, 'sum', string.format('%.0f', 0 - tonumber(reserved)))
     redis.call('HDEL', amounts, id)
     redis.call('ZREM', held, id)
   end
