@@ -145,6 +145,12 @@ pub enum InferenceError {
         /// The wait that would have been needed.
         retry_after: Duration,
     },
+    /// One of our own budgets is used up; nothing was sent.
+    #[error("{}", at.line("budget exhausted", ""))]
+    BudgetExhausted {
+        /// Where; the message names the budget and says when it begins anew.
+        at: Box<Origin>,
+    },
     /// The caller's time is up.
     #[error("{}", at.line(&format!("not finished within the call's deadline of {limit:?}"), ""))]
     DeadlineExceeded {
@@ -173,6 +179,7 @@ macro_rules! at_of {
             | Self::Unauthenticated { at }
             | Self::PermissionDenied { at }
             | Self::QuotaExhausted { at }
+            | Self::BudgetExhausted { at }
             | Self::RateLimited { at, .. }
             | Self::Overloaded { at, .. }
             | Self::Upstream { at, .. }
@@ -238,6 +245,7 @@ impl InferenceError {
             Self::StreamInterrupted { .. } => ErrorKind::StreamInterrupted,
             Self::CircuitOpen { .. } => ErrorKind::CircuitOpen,
             Self::QueueFull { .. } => ErrorKind::QueueFull,
+            Self::BudgetExhausted { .. } => ErrorKind::BudgetExhausted,
             Self::DeadlineExceeded { .. } => ErrorKind::DeadlineExceeded,
             Self::Config { .. } => ErrorKind::Config,
         }

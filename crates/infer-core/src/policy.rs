@@ -41,6 +41,8 @@ pub enum ErrorKind {
     CircuitOpen,
     /// The queue is full.
     QueueFull,
+    /// One of our own budgets is used up.
+    BudgetExhausted,
     /// The caller's time is up.
     DeadlineExceeded,
     /// The configuration is wrong.
@@ -117,7 +119,7 @@ pub struct Policy {
 
 impl ErrorKind {
     /// Every kind, in the order of the table.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::InvalidRequest,
         Self::RequestTooLarge,
         Self::ContextLengthExceeded,
@@ -135,6 +137,7 @@ impl ErrorKind {
         Self::StreamInterrupted,
         Self::CircuitOpen,
         Self::QueueFull,
+        Self::BudgetExhausted,
         Self::DeadlineExceeded,
         Self::Config,
     ];
@@ -162,6 +165,7 @@ impl ErrorKind {
             Self::StreamInterrupted => (Network, Backoff, Failure, true, true, 502),
             Self::CircuitOpen => (Local, Never, Neutral, true, true, 503),
             Self::QueueFull => (Local, Never, Neutral, true, true, 429),
+            Self::BudgetExhausted => (Quota, Never, Neutral, false, false, 429),
             Self::DeadlineExceeded => (Local, Never, Neutral, false, true, 504),
             Self::Config => (Local, Never, Neutral, false, false, 500),
         };
@@ -208,6 +212,7 @@ impl ErrorKind {
             Self::StreamInterrupted => "stream_interrupted",
             Self::CircuitOpen => "circuit_open",
             Self::QueueFull => "queue_full",
+            Self::BudgetExhausted => "budget_exhausted",
             Self::DeadlineExceeded => "deadline_exceeded",
             Self::Config => "config",
         }

@@ -1,4 +1,4 @@
-//! What a caller asks of a router, for one call. Nothing of it goes over a wire.
+//! What a caller asks of a router, for one call, and whom it is counted to. Nothing of it goes over a wire.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,6 +23,10 @@ pub struct Routing {
     pub failover: Failover,
     /// Calls with equal keys go to the same target where a route is sticky, to meet the prompt cache they filled.
     pub sticky_key: Option<String>,
+    /// Whose key asks, by the name its spend is counted under.
+    pub key: Option<Arc<str>>,
+    /// A label by which spend is counted as well.
+    pub tag: Option<Arc<str>>,
     /// The route taken. Set by the router on what it hands to a target; what a caller sets is overwritten.
     pub route: Option<Arc<str>>,
 }
@@ -57,6 +61,20 @@ impl Routing {
     #[must_use]
     pub fn with_sticky_key(mut self, key: impl Into<String>) -> Self {
         self.sticky_key = Some(key.into());
+        self
+    }
+
+    /// Counts what it costs under this key. Not the secret itself: its name.
+    #[must_use]
+    pub fn for_key(mut self, key: impl Into<Arc<str>>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// Counts what it costs under this label.
+    #[must_use]
+    pub fn with_tag(mut self, tag: impl Into<Arc<str>>) -> Self {
+        self.tag = Some(tag.into());
         self
     }
 }

@@ -41,7 +41,7 @@ fn refused<W: Work>(course: &Course<'_, W>) -> InferenceError {
         return InferenceError::CircuitOpen { at: at(message), retry_after: wait };
     }
     if let Some(reason) = &course.so_far.denial {
-        return InferenceError::QuotaExhausted { at: at(reason.clone()) };
+        return InferenceError::BudgetExhausted { at: at(reason.clone()) };
     }
     if let Some(pin) = &ask.pin
         && !route.refuses(ask, passed, |refusal| refusal != Refusal::NotPinned)

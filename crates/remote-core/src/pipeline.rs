@@ -33,7 +33,7 @@ use crate::body;
 use crate::config::RemoteConfig;
 use crate::context::Attempt;
 use crate::headers;
-use crate::meter::{CallTimer, Subject, call_span};
+use crate::meter::{Account, CallTimer, Subject, call_span};
 use crate::provider::{Call, RemoteProvider};
 use crate::retry::RetryState;
 use crate::run::{Gates, Run};
@@ -173,6 +173,11 @@ impl<P: RemoteProvider> Pipeline<P> {
             plan.request_id.clone(),
         );
         subject.prompt_bytes = plan.body.len() as u64;
+        subject.account = match plan.call {
+            Call::Generate(batch) => Account::of(&batch.routing, batch.user.as_deref()),
+            Call::Embed(batch) => Account::of(&batch.routing, batch.user.as_deref()),
+            Call::Models | Call::Health => Account::default(),
+        };
         let span = call_span(&subject);
         let timer = CallTimer::begin(subject, std::time::SystemTime::now(), plan.started);
         (Box::new(Run::new(Arc::clone(&self.provider), Arc::clone(&self.gates), timer, span.clone())), span)

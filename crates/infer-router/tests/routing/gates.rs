@@ -67,7 +67,7 @@ async fn what_is_denied_is_not_asked_and_if_all_is_denied_the_reason_is_the_erro
     let (a, b) = (costs("a", 1.0, 1.0), says("b", []));
     let (router, log) = guarded(&[a.clone(), b.clone()], routes());
     let error = run(&router, ask("denied")).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::QuotaExhausted);
+    assert_eq!(error.kind(), ErrorKind::BudgetExhausted);
     assert!(error.to_string().contains("budget \"team\" is used up"), "{error}");
     assert_eq!((a.calls(), b.calls()), (0, 0));
     assert_eq!(*log.lock().unwrap(), ["denied a/no1 Some(\"$0.000002\")", "denied b/no2 None"]);

@@ -42,7 +42,7 @@ mod trace;
 pub use actor::{MAX_MODELS, MetricsActor, OTHER};
 pub use call::CallTimer;
 pub use histogram::{BOUNDS, Histogram};
-pub use record::{Cost, Gaps, Outcome, RunRecord, Scope, Subject, Timing, Unpriced};
+pub use record::{Account, Cost, Gaps, Outcome, RunRecord, Scope, Subject, Timing, Unpriced};
 pub use sink::{EventSink, Fanout, MetricsSink, NullSink};
 pub use snapshot::{MetricsSnapshot, Outcomes, SeriesSnapshot, Stats, Tokens};
 pub use timer::AttemptTimer;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use infer_core::{CostEstimate, ErrorKind, FinishReason, RequestId, Served, Usage};
+use infer_core::{CostEstimate, ErrorKind, FinishReason, RequestId, Routing, Served, Usage};
 
 use crate::provider::Operation;
 
@@ -115,6 +115,30 @@ pub struct Subject {
     pub request_id: RequestId,
     /// Bytes of the prompt's text, from which an estimate counts what was read.
     pub prompt_bytes: u64,
+    /// Whom it is counted to. In no event or metric: such names are not bounded.
+    pub account: Account,
+}
+
+/// Whom a call is counted to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Account {
+    /// Whose key asks.
+    pub key: Option<Arc<str>>,
+    /// The end user.
+    pub user: Option<Arc<str>>,
+    /// A label of the caller's choice.
+    pub tag: Option<Arc<str>>,
+    /// The route that led there.
+    pub route: Option<Arc<str>>,
+}
+
+impl Account {
+    /// What a call says of itself.
+    pub fn of(routing: &Routing, user: Option<&str>) -> Self {
+        let Routing { key, tag, route, .. } = routing;
+        Self { key: key.clone(), user: user.map(Arc::from), tag: tag.clone(), route: route.clone() }
+    }
 }
 
 impl Subject {
@@ -134,6 +158,7 @@ impl Subject {
             model: model.into(),
             request_id,
             prompt_bytes: 0,
+            account: Account::default(),
         }
     }
 
