@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use runtime_openai::OpenAiConfig;
 
+use crate::cost::{By, Format, When};
 use crate::upstream::preset;
 
 /// Talk to remote language models from a terminal.
@@ -46,6 +47,11 @@ pub(crate) enum Command {
         infer health --base-url http://localhost:8000/v1 --json\n\n\
         Exit codes:\n  0    it answers\n  1    it does not, or says that it is not well\n  2    wrong usage or configuration")]
     Health(AskArgs),
+    /// Check and show llm.yaml: providers, routes, budgets
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Say what calls have cost, by the ledger in a data directory
+    Cost(CostArgs),
     /// Run the simulator: an OpenAI-shaped server without a model
     Sim(SimArgs),
     /// Print a script that completes commands in a shell
@@ -182,6 +188,71 @@ Exit codes:
   1    the upstream or the network failed
   2    wrong usage or configuration
   130  stopped by Ctrl-C; 143 by SIGTERM";
+
+/// `infer config`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Say everything that is wrong with a configuration, with line and column
+    #[command(after_help = "Examples:\n  \
+        infer config check\n  \
+        infer config check --json deploy/llm.toml | jq -r '.faults[].message'\n\n\
+        Exit codes:\n  0    nothing is wrong\n  2    there are faults, one a line on standard error")]
+    Check(ConfigArgs),
+    /// Print a configuration as it is understood: variables and overrides filled in, secrets as ***
+    Show(ConfigArgs),
+    /// Print the JSON Schema by which editors complete a configuration
+    #[command(after_help = "Example:\n  infer config schema > llm.schema.json")]
+    Schema,
+}
+
+/// `infer config check` and `infer config show`.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgs {
+    /// The configuration: YAML, or TOML or JSON by its name; llm.yaml if nothing is said [env: INFER_CONFIG]
+    pub(crate) file: Option<PathBuf>,
+
+    /// Print one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `infer cost`.
+#[derive(Debug, Args)]
+#[command(
+    long_about = "Say what calls have cost, by the ledger in a data directory.\n\n\
+        Sums are exact. Calls whose price nobody knows are counted as unpriced and are in no sum; they are not free.",
+    after_help = "Examples:\n  \
+        infer cost --data-dir data\n  \
+        infer cost --data-dir data --from 2026-11-01 --by day --chart\n  \
+        infer cost --data-dir data --by month,key --format csv > spend.csv\n\n\
+        Exit codes:\n  0    sums, or no calls\n  1    the ledger cannot be read, or another process has it open\n  \
+        2    wrong usage"
+)]
+pub(crate) struct CostArgs {
+    /// Where the ledger is [env: INFER_DATA_DIR]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+
+    /// From this day on, or from an hour such as 2026-11-01T15:00Z; days are those of UTC
+    #[arg(long, value_name = "DATE", value_parser = When::parse)]
+    pub(crate) from: Option<When>,
+
+    /// Up to and with this day, or up to an hour
+    #[arg(long, value_name = "DATE", value_parser = When::parse)]
+    pub(crate) to: Option<When>,
+
+    /// What to add up by; several with commas between, one of them a time
+    #[arg(long, value_name = "GROUP", value_delimiter = ',', default_value = "model")]
+    pub(crate) by: Vec<By>,
+
+    /// How to print it
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub(crate) format: Format,
+
+    /// Draw bars instead of a table
+    #[arg(long)]
+    pub(crate) chart: bool,
+}
 
 /// `infer sim`.
 #[derive(Debug, Args)]

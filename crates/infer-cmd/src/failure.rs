@@ -3,6 +3,8 @@
 use std::io;
 
 use infer_core::{Completion, ErrorKind, InferenceError};
+use infer_store::StoreError;
+use inference::Faults;
 
 use crate::signals::Stop;
 
@@ -11,6 +13,10 @@ use crate::signals::Stop;
 pub(crate) enum Failure {
     /// Wrong usage or configuration, found before any call.
     Usage(String),
+    /// The configuration that was to be read has these.
+    Faults(Faults),
+    /// What is stored cannot be read.
+    Store(StoreError),
     /// The call failed; what had arrived is kept.
     Call {
         /// Why.
@@ -60,15 +66,23 @@ impl Failure {
             Self::Usage(what) => Some(what.clone()),
             Self::Call { error, .. } => Some(error.to_string()),
             Self::Output(error) => Some(format!("standard output cannot be written: {error}")),
+            Self::Store(StoreError::Locked { path }) => {
+                let path = path.display();
+                Some(format!(
+                    "{path}: the ledger is in use by another process: ask again once that has ended"
+                ))
+            }
+            Self::Store(error) => Some(error.to_string()),
+            Self::Faults(faults) => Some(faults.to_string()),
             Self::Stopped { .. } | Self::PipeClosed => None,
         }
     }
 
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage(_) => 2,
+            Self::Usage(_) | Self::Faults(_) => 2,
             Self::Call { error, .. } if is_usage(error) => 2,
-            Self::Call { .. } | Self::Output(_) => 1,
+            Self::Call { .. } | Self::Store(_) | Self::Output(_) => 1,
             Self::Stopped { stop: Stop::Interrupt, .. } => 130,
             Self::Stopped { stop: Stop::Terminate, .. } => 143,
             Self::PipeClosed => 0,

@@ -55,6 +55,8 @@ pub(crate) fn health(health: Health, upstream: &str, is_simulated: bool) -> Stri
 pub(crate) fn failure(failure: &Failure) -> String {
     let nothing = Completion::default();
     let (error, partial) = match failure {
+        Failure::Faults(faults) => return json!({ "ok": false, "faults": faults }).to_string(),
+        Failure::Store(_) => (local("ledger", &failure.line().unwrap_or_default()), &nothing),
         Failure::Usage(what) => (local("config", what), &nothing),
         Failure::Call { error, partial } => (upstream(error), &**partial),
         Failure::Stopped { stop, partial } => {

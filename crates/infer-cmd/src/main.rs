@@ -4,6 +4,8 @@ mod answer;
 mod args;
 mod chat;
 mod completions;
+mod config;
+mod cost;
 mod failure;
 mod health;
 mod image;
@@ -25,7 +27,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use clap::error::ErrorKind;
 
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, ConfigCommand};
+use crate::cost::Format;
 use crate::failure::Failure;
 use crate::signals::Signals;
 
@@ -37,7 +40,9 @@ fn main() -> ExitCode {
     let json = match &cli.command {
         Command::Chat(args) => args.json,
         Command::Models(args) | Command::Health(args) => args.json,
-        Command::Sim(_) | Command::Completions { .. } => false,
+        Command::Config(ConfigCommand::Check(args) | ConfigCommand::Show(args)) => args.json,
+        Command::Cost(args) => args.format == Format::Json,
+        Command::Config(ConfigCommand::Schema) | Command::Sim(_) | Command::Completions { .. } => false,
     };
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
@@ -45,8 +50,10 @@ fn main() -> ExitCode {
             if json {
                 terminal::print(&json::failure(&failure));
             }
-            if let Some(line) = failure.line() {
-                terminal::note(&line);
+            match &failure {
+                // As compilers have it, so that editors find the places.
+                Failure::Faults(faults) => terminal::plain(&terminal::clean(&format!("{faults}\n"))),
+                failure => failure.line().iter().for_each(|line| terminal::note(line)),
             }
             ExitCode::from(failure.exit_code())
         }
@@ -66,6 +73,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Chat(chat) => chat::run(*chat, &mut signals).await,
             Command::Models(args) => models::run(&args, &mut signals).await,
             Command::Health(args) => health::run(&args, &mut signals).await,
+            Command::Config(command) => config::run(command, &mut signals).await,
+            Command::Cost(args) => cost::run(args, &mut signals).await,
             Command::Sim(sim) => sim::run(&sim, &mut signals).await,
             Command::Completions { shell } => completions::print(shell),
         }
@@ -82,7 +91,9 @@ fn usage(error: &clap::Error) -> ExitCode {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
         return ExitCode::SUCCESS;
     }
-    let wants_json = std::env::args_os().skip(1).take_while(|arg| arg != "--").any(|arg| arg == "--json");
+    let args: Vec<_> = std::env::args_os().skip(1).take_while(|arg| arg != "--").collect();
+    let wants_json = args.iter().any(|arg| arg == "--json" || arg == "--format=json")
+        || args.windows(2).any(|pair| pair == ["--format", "json"]);
     if wants_json {
         let text = error.to_string();
         let line = text.lines().next().unwrap_or_default().trim_start_matches("error: ");

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::json;
 use crate::output::Printer;
 use crate::signals::Signals;
-use crate::terminal::{DIM, clean};
+use crate::terminal::{DIM, one_line};
 use crate::upstream::Upstream;
 
 /// Asks once, and prints a table.
@@ -67,11 +67,6 @@ fn table(models: &[ListedModel]) -> Vec<String> {
         }
     }
     rows
-}
-
-/// `text` as one cell: an upstream must not be able to make rows.
-fn one_line(text: &str) -> String {
-    clean(text).replace(['\n', '\t'], " ")
 }
 
 #[cfg(test)]

@@ -64,6 +64,12 @@ impl Printer {
         self.write(&format!("{text}\n")).await
     }
 
+    /// Prints a text of its own; on a terminal without what that would obey.
+    pub(crate) async fn document(&mut self, text: &str) -> io::Result<()> {
+        self.text(text).await?;
+        self.end().await
+    }
+
     /// Ends a whole answer: its last line ends too.
     pub(crate) async fn end(&mut self) -> io::Result<()> {
         self.end_reasoning();

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::failure::Failure;
+
 /// How a person stopped the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
@@ -50,5 +52,20 @@ impl Signals {
             std::future::pending::<()>().await;
         }
         Stop::Interrupt
+    }
+}
+
+impl Signals {
+    /// The result of work that blocks, or how it was stopped; what is stopped is left behind.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let task = tokio::task::spawn_blocking(work);
+        tokio::select! {
+            biased;
+            stop = self.stop() => Err(Failure::stopped(stop)),
+            done = task => done.unwrap_or_else(|error| Err(Failure::usage(format!("cannot go on: {error}")))),
+        }
     }
 }

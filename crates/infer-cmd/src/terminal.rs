@@ -46,6 +46,11 @@ pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     text.replace("\r\n", "\n").replace(is_obeyed, "\u{fffd}").into()
 }
 
+/// `text` as one cell of a table: whoever chose it must not be able to make rows.
+pub(crate) fn one_line(text: &str) -> String {
+    clean(text).replace(['\n', '\t'], " ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,6 +8,8 @@
 )]
 
 mod answers;
+mod config;
+mod cost;
 mod faults;
 mod running;
 mod stopping;

@@ -74,7 +74,13 @@ fn help_and_version_go_to_standard_output() {
 fn every_shell_gets_a_script() {
     for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
         let ran = run(&mut infer(&["completions", shell]));
-        assert!(ran.code == 0 && ran.stdout.contains("base-url"), "{shell}: {}", ran.stderr);
+        assert_eq!(ran.code, 0, "{shell}: {}", ran.stderr);
+        for part in ["base-url", "config", "schema", "data-dir", "chart"] {
+            assert!(ran.stdout.contains(part), "{shell}: {part}");
+        }
+        if matches!(shell, "bash" | "zsh" | "fish") {
+            assert!(ran.stdout.contains("month") && ran.stdout.contains("csv"), "{shell}: values");
+        }
     }
 }
 
