@@ -1,0 +1,76 @@
+//! `infer config`.
+
+use std::path::PathBuf;
+
+use inference::Config;
+use serde_json::json;
+
+use crate::args::{ConfigArgs, ConfigCommand};
+use crate::failure::Failure;
+use crate::output::Printer;
+use crate::signals::Signals;
+use crate::upstream::variable;
+
+const DEFAULT_FILE: &str = "llm.yaml";
+
+/// Checks or shows.
+pub(crate) async fn run(command: ConfigCommand, signals: &mut Signals) -> Result<(), Failure> {
+    let text = match command {
+        ConfigCommand::Schema => format!("{:#}", Config::schema()),
+        ConfigCommand::Check(args) => {
+            let (file, config) = read(&args, signals).await?;
+            let (providers, routes) = names(&config);
+            if args.json {
+                json!({ "ok": true, "file": file, "providers": providers, "routes": routes }).to_string()
+            } else {
+                let providers = counted("provider", &providers);
+                format!("{}: ok: {providers}, {}", file.display(), counted("route", &routes))
+            }
+        }
+        ConfigCommand::Show(args) => {
+            let (_, config) = read(&args, signals).await?;
+            if args.json { config.show_json().to_string() } else { config.show() }
+        }
+    };
+    Ok(Printer::new().document(&text).await?)
+}
+
+async fn read(args: &ConfigArgs, signals: &mut Signals) -> Result<(PathBuf, Config), Failure> {
+    let file = match &args.file {
+        Some(file) => file.clone(),
+        None => variable("INFER_CONFIG")?.map_or_else(|| DEFAULT_FILE.into(), PathBuf::from),
+    };
+    signals
+        .blocking(move || {
+            let config = Config::from_file(&file).map_err(Failure::Faults)?;
+            Ok((file, config))
+        })
+        .await
+}
+
+/// Of the providers, and of the routes that follow from the file.
+fn names(config: &Config) -> (Vec<String>, Vec<String>) {
+    (config.providers.keys().cloned().collect(), config.routing().routes.into_keys().collect())
+}
+
+/// `2 routes (fast, slow)`.
+fn counted(what: &str, names: &[String]) -> String {
+    match names {
+        [] => format!("no {what}s"),
+        [one] => format!("1 {what} ({one})"),
+        _ => format!("{} {what}s ({})", names.len(), names.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_read_as_words() {
+        let names = ["a".to_owned(), "b".to_owned()];
+        assert_eq!(counted("route", &[]), "no routes");
+        assert_eq!(counted("route", &names[..1]), "1 route (a)");
+        assert_eq!(counted("route", &names), "2 routes (a, b)");
+    }
+}
