@@ -6,10 +6,14 @@ use std::sync::Arc;
 
 use infer_core::{InferenceError, RunnerFactory};
 use infer_router::{FactsOf, Gate};
+use infer_store::Ledger;
 use remote_core::ProviderConfig;
+use remote_core::meter::MetricsSink;
 
 use crate::config::{Process, Reader, Source, Surroundings};
+use crate::facts_of;
 use crate::inference::{Inference, Listener, Plan, ReloadError, Reloaded};
+use crate::stores::Stores;
 
 /// Puts an [`Inference`] together.
 #[derive(Clone, Default)]
@@ -20,6 +24,9 @@ pub struct InferenceBuilder {
     around: Option<Arc<dyn Surroundings>>,
     facts: Option<FactsOf>,
     gate: Option<Arc<dyn Gate>>,
+    data: Option<PathBuf>,
+    ledger: Option<Ledger>,
+    sink: Option<Arc<dyn MetricsSink>>,
     listener: Option<Listener>,
 }
 
@@ -59,17 +66,39 @@ impl InferenceBuilder {
         self
     }
 
-    /// Looks up here what is known of models: context windows, and what they cannot do.
+    /// Looks up here what is known of models, context windows and what they cannot do, instead of in [`facts`](crate::facts).
     #[must_use]
     pub fn with_facts(mut self, facts: FactsOf) -> Self {
         self.facts = Some(facts);
         self
     }
 
-    /// Asks `gate` before every try, as budgets want it.
+    /// Asks `gate` before every try, in place of the budgets of the configuration, which are its own matter then.
     #[must_use]
     pub fn with_gate(mut self, gate: Arc<dyn Gate>) -> Self {
         self.gate = Some(gate);
+        self
+    }
+
+    /// Keeps the ledger and a cache on disk in this directory, whatever the configuration says.
+    #[must_use]
+    pub fn with_data(mut self, directory: impl AsRef<Path>) -> Self {
+        self.data = Some(directory.as_ref().to_owned());
+        self
+    }
+
+    /// Writes settled calls into `ledger`, which is open already.
+    #[must_use]
+    pub fn with_ledger(mut self, ledger: Ledger) -> Self {
+        self.ledger = Some(ledger);
+        self
+    }
+
+    /// Hands the record of every attempt and every call to `sink` as well. Runners of a [`RunnerFactory`] tell of calls
+    /// alone.
+    #[must_use]
+    pub fn with_sink(mut self, sink: Arc<dyn MetricsSink>) -> Self {
+        self.sink = Some(sink);
         self
     }
 
@@ -97,12 +126,17 @@ impl InferenceBuilder {
             }
         };
         let config = self.reader.read(&source, &*around)?;
+        let data = self.data.clone().or_else(|| config.data.clone());
+        let stores = Stores::open(&config, data, self.ledger, self.gate.is_some()).await?;
         let plan = Plan {
             reader: self.reader,
             around,
             file: self.file,
-            facts: self.facts,
-            has_gate: self.gate.is_some(),
+            facts: self.facts.unwrap_or_else(facts_of::published),
+            own_gate: self.gate.is_some(),
+            own_data: self.data.is_some(),
+            sink: self.sink,
+            stores,
             listener: self.listener,
         };
         Inference::start(config, plan, self.gate).await

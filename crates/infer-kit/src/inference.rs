@@ -12,10 +12,16 @@ use infer_core::{
     RunHandle, RunnerInfo,
 };
 use infer_router::{FactsOf, Provider, Registry, Router};
+use infer_store::Ledger;
+use infer_store::budget::{Balance, OnExceed};
+use infer_store::cache::{CacheControl, CacheOutcome, CachedRunner};
+use remote_core::meter::{Account, MetricsSink};
 use tokio::sync::Mutex;
 
+use crate::books::{BudgetKeeper, Clerk};
 use crate::builder::InferenceBuilder;
 use crate::config::{Config, Faults, Reader, Source, Surroundings};
+use crate::stores::Stores;
 use crate::watch::Watch;
 
 /// Everything a configuration describes, as one runner. Cheap to clone; clones are the same.
@@ -37,7 +43,7 @@ pub struct Inference {
 
 pub(crate) struct Inner {
     info: RunnerInfo,
-    router: Router,
+    router: Arc<Router>,
     /// What calls and questions see; replaced as a whole.
     current: ArcSwap<Current>,
     /// Held over a reload, so that two of them do not mix.
@@ -50,8 +56,13 @@ pub(crate) struct Plan {
     pub(crate) reader: Reader,
     pub(crate) around: Arc<dyn Surroundings>,
     pub(crate) file: Option<PathBuf>,
-    pub(crate) facts: Option<FactsOf>,
-    pub(crate) has_gate: bool,
+    pub(crate) facts: FactsOf,
+    /// Whether somebody else keeps the budgets.
+    pub(crate) own_gate: bool,
+    /// Whether the data directory was given beside the configuration.
+    pub(crate) own_data: bool,
+    pub(crate) sink: Option<Arc<dyn MetricsSink>>,
+    pub(crate) stores: Stores,
     pub(crate) listener: Option<Listener>,
 }
 
@@ -62,10 +73,14 @@ struct Current {
     config: Config,
     default_model: Option<String>,
     built: Built,
+    cached: Option<Arc<Cached>>,
 }
 
+/// The router behind the cache.
+type Cached = CachedRunner<Arc<Router>>;
+
 /// Runners by provider, each with the fingerprint of the settings it was made of.
-type Built = BTreeMap<String, (blake3::Hash, Arc<dyn ModelRunner>)>;
+pub(crate) type Built = BTreeMap<String, (blake3::Hash, Arc<dyn ModelRunner>)>;
 
 /// What a reload changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -120,14 +135,14 @@ impl Inference {
         gate: Option<Arc<dyn infer_router::Gate>>,
     ) -> Result<Self, InferenceError> {
         let (built, _) = plan.runners(&config, &Built::new()).await?;
-        let mut router = Router::builder(plan.registry(&built), config.routing());
-        if let Some(gate) = gate {
-            router = router.with_gate(gate);
-        }
+        let gate = gate.unwrap_or_else(|| Arc::new(BudgetKeeper(Arc::clone(&plan.stores.books))));
+        let router = Router::builder(plan.registry(&built), config.routing()).with_gate(gate);
+        let router = Arc::new(router.build()?);
+        let cached = plan.stores.cache(&config, &built, &router, None)?;
         let inner = Inner {
             info: RunnerInfo::new("inference", "inference"),
-            router: router.build()?,
-            current: ArcSwap::from_pointee(Current::new(config, built)),
+            router,
+            current: ArcSwap::from_pointee(Current::new(config, built, cached)),
             reloading: Mutex::new(()),
             plan,
         };
@@ -209,8 +224,21 @@ impl Inference {
         let before = inner.current.load_full();
         let (built, mut reloaded) = inner.plan.runners(&config, &before.built).await?;
         reloaded.removed = before.built.keys().filter(|name| !built.contains_key(*name)).cloned().collect();
-        inner.router.reload(inner.plan.registry(&built), &config.routing())?;
-        inner.current.store(Arc::new(Current::new(config, built)));
+        let stores = &inner.plan.stores;
+        stores.may_become(&before.config, &config, inner.plan.own_data)?;
+        let cached =
+            stores.cache(&config, &built, &inner.router, Some((&before.config, before.cached.as_deref())))?;
+        // The budgets go first: they alone may fail for a reason outside the configuration.
+        if !inner.plan.own_gate && config.budgets != before.config.budgets {
+            stores.replace_budgets(&config.budgets).await?;
+        }
+        if let Err(error) = inner.router.reload(inner.plan.registry(&built), &config.routing()) {
+            if !inner.plan.own_gate && config.budgets != before.config.budgets {
+                stores.replace_budgets(&before.config.budgets).await?;
+            }
+            return Err(error);
+        }
+        inner.current.store(Arc::new(Current::new(config, built, cached)));
         Ok(reloaded)
     }
 
@@ -226,6 +254,46 @@ impl Inference {
         Watch::begin(self)
     }
 
+    /// Runs one request and says what the cache had to do with it, if there is one.
+    ///
+    /// Answers are kept apart by the key that asks, unless `control` names another tenant. A hit made no attempt, costs
+    /// nothing, and is a row of the ledger.
+    ///
+    /// # Errors
+    /// As for [`ModelRunner::execute`].
+    pub async fn execute_with(
+        &self,
+        mut batch: ExecuteBatch,
+        control: &CacheControl,
+    ) -> Result<(RunHandle, Option<CacheOutcome>), InferenceError> {
+        self.named(&mut batch.model);
+        let stores = &self.inner.plan.stores;
+        stores.wait_for_room().await;
+        let Some(cached) = self.inner.current.load().cached.clone() else {
+            return Ok((self.inner.router.execute(batch).await?, None));
+        };
+        let mut account = Account::of(&batch.routing, batch.user.as_deref());
+        account.route = Some(batch.model.as_str().into());
+        let (id, model) = (batch.request_id.clone(), batch.model.clone());
+        let mut control = control.clone();
+        control.tenant = control.tenant.or_else(|| batch.routing.key.clone());
+        let (run, outcome) = cached.execute_with(batch, &control).await?;
+        if matches!(outcome, CacheOutcome::Hit { .. }) {
+            stores.books.cached(&id, &model, account);
+        }
+        Ok((run, Some(outcome)))
+    }
+
+    /// The ledger, where there is a directory for it.
+    pub fn ledger(&self) -> Option<&Ledger> {
+        self.inner.plan.stores.books.ledger.as_ref()
+    }
+
+    /// What every account of the configuration's budgets holds now.
+    pub fn balances(&self) -> Vec<Balance> {
+        self.inner.plan.stores.books.budgets.balances()
+    }
+
     fn named<'a>(&self, model: &'a mut String) -> &'a mut String {
         if model.is_empty()
             && let Some(default) = &self.inner.current.load().default_model
@@ -237,19 +305,15 @@ impl Inference {
 }
 
 impl Current {
-    fn new(config: Config, built: Built) -> Self {
-        Self { default_model: config.default_model(), config, built }
+    fn new(config: Config, built: Built, cached: Option<Arc<Cached>>) -> Self {
+        Self { default_model: config.default_model(), config, built, cached }
     }
 }
 
 impl Plan {
     /// A runner for each provider: the one there is where nothing changed, a new one otherwise.
     async fn runners(&self, config: &Config, before: &Built) -> Result<(Built, Reloaded), InferenceError> {
-        if !config.budgets.limits.is_empty() && !self.has_gate {
-            return Err(InferenceError::config(
-                "budgets: are set and nobody keeps them: build with a gate that does, or take them out",
-            ));
-        }
+        check_downgrades(config)?;
         let mut built = Built::new();
         let mut reloaded = Reloaded::default();
         for (name, entry) in &config.providers {
@@ -261,7 +325,7 @@ impl Plan {
                 }
                 None => {
                     reloaded.built.push(name.clone());
-                    entry.settings.build(name).await?
+                    entry.settings.build(name, self.sink(name)).await?
                 }
             };
             built.insert(name.clone(), (entry.fingerprint, runner));
@@ -272,12 +336,32 @@ impl Plan {
     fn registry(&self, built: &Built) -> Registry {
         built.iter().fold(Registry::new(), |registry, (name, (_, runner))| {
             let provider = Provider::new(name.as_str(), Arc::clone(runner));
-            registry.with(match &self.facts {
-                Some(facts) => provider.with_facts(Arc::clone(facts)),
-                None => provider,
-            })
+            registry.with(provider.with_facts(Arc::clone(&self.facts)))
         })
     }
+
+    /// Whom a provider tells of its calls.
+    fn sink(&self, provider: &str) -> Arc<dyn MetricsSink> {
+        let books = Arc::clone(&self.stores.books);
+        Arc::new(Clerk { books, provider: provider.into(), also: self.sink.clone() })
+    }
+}
+
+/// Says which budget downgrades to a route that is not there.
+fn check_downgrades(config: &Config) -> Result<(), InferenceError> {
+    let routing = config.routing();
+    for (place, limit) in config.budgets.limits.iter().enumerate() {
+        if let OnExceed::Downgrade(route) = &limit.on_exceed
+            && !routing.routes.contains_key(route)
+            && !routing.aliases.contains_key(route)
+        {
+            let path = format!("budgets.limits[{place}].on_exceed.downgrade");
+            return Err(InferenceError::config(format!(
+                "{path}: there is no route {route:?}: add it, or name another"
+            )));
+        }
+    }
+    Ok(())
 }
 
 #[async_trait]
@@ -286,13 +370,13 @@ impl ModelRunner for Inference {
         &self.inner.info
     }
 
-    async fn execute(&self, mut batch: ExecuteBatch) -> Result<RunHandle, InferenceError> {
-        self.named(&mut batch.model);
-        self.inner.router.execute(batch).await
+    async fn execute(&self, batch: ExecuteBatch) -> Result<RunHandle, InferenceError> {
+        Ok(self.execute_with(batch, &CacheControl::default()).await?.0)
     }
 
     async fn embed(&self, mut batch: EmbedBatch) -> Result<Embeddings, InferenceError> {
         self.named(&mut batch.model);
+        self.inner.plan.stores.wait_for_room().await;
         self.inner.router.embed(batch).await
     }
 

@@ -1,8 +1,12 @@
 #![doc = include_str!("../README.md")]
 
+mod books;
 mod builder;
 pub mod config;
+mod facts_of;
 mod inference;
+mod recorded;
+mod stores;
 mod watch;
 
 pub use builder::InferenceBuilder;
@@ -13,9 +17,16 @@ pub use infer_core as core;
 pub use infer_router as router;
 /// Budgets, the ledger and the cache.
 pub use infer_store as store;
+/// Answers as types, and tools as functions.
+pub use infer_typed as typed;
 pub use inference::{Inference, ReloadError, Reloaded};
+/// What is publicly known of models.
+pub use model_facts as facts;
 /// What providers of one's own are built on.
 pub use remote_core as remote;
+/// Anthropic.
+#[cfg(feature = "anthropic")]
+pub use runtime_anthropic as anthropic;
 /// OpenAI and every upstream that speaks its wire format.
 #[cfg(feature = "openai")]
 pub use runtime_openai as openai;

@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use infer_core::{InferenceError, ModelRunner, RunnerFactory};
+use remote_core::meter::{EventSink, Fanout, MetricsSink};
 use remote_core::session::RemoteSessionActor;
-use remote_core::{ProviderConfig, RemoteRunner};
+use remote_core::{Presets, ProviderConfig, RemoteRunner};
 
 use super::fault::Fault;
 use super::tree::Node;
 use super::typed;
+use crate::recorded::Recorded;
 
 /// A kind of provider.
 pub(crate) trait Kind: Send + Sync {
@@ -29,6 +31,11 @@ pub(crate) trait Kind: Send + Sync {
 
     /// The JSON Schema of its settings.
     fn schema(&self) -> serde_json::Value;
+
+    /// Its settings by name.
+    fn presets(&self) -> Option<&Presets> {
+        None
+    }
 }
 
 /// Settings of one provider that have the right shape.
@@ -37,16 +44,24 @@ pub(crate) trait Settings: Send + Sync + fmt::Debug {
     /// Whether the values make sense together.
     fn check(&self, name: &str) -> Result<(), InferenceError>;
 
-    /// The runner.
-    async fn build(&self, name: &str) -> Result<Arc<dyn ModelRunner>, InferenceError>;
+    /// The runner; what becomes of its calls is told to `sink`.
+    async fn build(
+        &self,
+        name: &str,
+        sink: Arc<dyn MetricsSink>,
+    ) -> Result<Arc<dyn ModelRunner>, InferenceError>;
 }
 
 /// A kind whose settings are a type of this workspace.
-pub(crate) struct Remote<C>(PhantomData<fn() -> C>);
+pub(crate) struct Remote<C> {
+    presets: Presets,
+    settings: PhantomData<fn() -> C>,
+}
 
-impl<C> Remote<C> {
-    pub(crate) const fn new() -> Self {
-        Self(PhantomData)
+impl<C: ProviderConfig> Remote<C> {
+    pub(crate) fn new() -> Self {
+        // A kind whose presets cannot be read has none; its own tests read them all.
+        Self { presets: Presets::parse(C::PRESETS).unwrap_or_default(), settings: PhantomData }
     }
 }
 
@@ -69,6 +84,10 @@ impl<C: ProviderConfig + Clone> Kind for Remote<C> {
     fn schema(&self) -> serde_json::Value {
         super::schema::of::<C>()
     }
+
+    fn presets(&self) -> Option<&Presets> {
+        Some(&self.presets)
+    }
 }
 
 #[derive(Debug)]
@@ -87,9 +106,16 @@ impl<C: ProviderConfig + Clone> Settings for RemoteSettings<C> {
         }
     }
 
-    async fn build(&self, name: &str) -> Result<Arc<dyn ModelRunner>, InferenceError> {
+    async fn build(
+        &self,
+        name: &str,
+        sink: Arc<dyn MetricsSink>,
+    ) -> Result<Arc<dyn ModelRunner>, InferenceError> {
         let session = RemoteSessionActor::bootstrap(self.0.credentials()?).await?;
-        Ok(Arc::new(RemoteRunner::named(name, self.0.clone(), session)?))
+        let sink = Fanout(vec![Arc::new(EventSink), sink]);
+        let provider = self.0.clone().into_provider(name)?;
+        let runner = RemoteRunner::builder(provider, session).with_config(self.0.remote());
+        Ok(Arc::new(runner.with_sink(Arc::new(sink)).build()?))
     }
 }
 
@@ -128,8 +154,12 @@ impl Settings for ForeignSettings {
         Ok(())
     }
 
-    async fn build(&self, name: &str) -> Result<Arc<dyn ModelRunner>, InferenceError> {
-        self.factory.build(name, self.settings.clone()).await
+    async fn build(
+        &self,
+        name: &str,
+        sink: Arc<dyn MetricsSink>,
+    ) -> Result<Arc<dyn ModelRunner>, InferenceError> {
+        Ok(Arc::new(Recorded::new(self.factory.build(name, self.settings.clone()).await?, sink)))
     }
 }
 
@@ -143,6 +173,8 @@ impl Kinds {
         Self(vec![
             #[cfg(feature = "openai")]
             Arc::new(Remote::<runtime_openai::OpenAiConfig>::new()),
+            #[cfg(feature = "anthropic")]
+            Arc::new(Remote::<runtime_anthropic::AnthropicConfig>::new()),
         ])
     }
 
@@ -154,6 +186,16 @@ impl Kinds {
 
     pub(crate) fn of(&self, name: &str) -> Option<&dyn Kind> {
         self.0.iter().find(|kind| kind.name() == name).map(AsRef::as_ref)
+    }
+
+    /// The kind that has a preset called `name`, and what the preset is called there.
+    pub(crate) fn with_preset(&self, name: &str) -> Option<(&dyn Kind, &str)> {
+        self.iter().find_map(|kind| Some((kind, kind.presets()?.find(name).ok()?.0)))
+    }
+
+    /// The names of all presets.
+    pub(crate) fn presets(&self) -> impl Iterator<Item = &str> {
+        self.iter().filter_map(Kind::presets).flat_map(Presets::names)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &dyn Kind> {

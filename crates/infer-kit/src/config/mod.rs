@@ -10,6 +10,7 @@ mod kind;
 mod known;
 mod overrides;
 mod parse;
+mod preset;
 mod provider;
 mod report;
 mod routes;
@@ -25,7 +26,7 @@ mod typed;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use infer_core::RunnerFactory;
@@ -60,12 +61,13 @@ pub struct Config {
     pub model: Option<ModelChoice>,
     /// Routes and aliases as they are written; [`Config::routing`] adds what follows from the providers.
     pub router: RouterConfig,
-    /// What may be spent. Limits are refused where nobody keeps them: see
-    /// [`InferenceBuilder::with_gate`](crate::InferenceBuilder::with_gate).
+    /// The directory of the ledger and of a cache on disk. None: nothing is written.
+    pub data: Option<PathBuf>,
+    /// What may be spent.
     pub budgets: BudgetConfig,
-    /// What is kept of settled calls, for whoever opens the ledger.
+    /// What is kept of settled calls.
     pub ledger: LedgerConfig,
-    /// Which answers are kept and given again, for whoever puts a cache in front; none where the file has no `cache`.
+    /// Which answers are kept and given again; none where the file has no `cache`.
     pub cache: Option<CacheConfig>,
     tree: Arc<Node>,
 }
@@ -206,8 +208,8 @@ impl Reader {
         };
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let sections = sections::read(&mut tree, &names, faults);
-        let sections::Sections { model, router, budgets, ledger, cache } = sections;
-        Some(Config { providers, model, router, budgets, ledger, cache, tree: shown })
+        let sections::Sections { model, data, router, budgets, ledger, cache } = sections;
+        Some(Config { providers, model, data, router, budgets, ledger, cache, tree: shown })
     }
 
     fn providers(&self, tree: &mut Node, faults: &mut Vec<Fault>) -> BTreeMap<String, ProviderEntry> {

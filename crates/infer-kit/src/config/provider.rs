@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::fault::Fault;
 use super::kind::{FEATURES, Kinds, Settings};
 use super::known::nearest;
+use super::preset;
 use super::report::report;
 use super::shorthand::{lengthen, number};
 use super::tree::{Node, Value, join};
@@ -47,12 +48,13 @@ pub(crate) fn read(
             return None;
         }
     }
-    let kind = kind(node, name, path, kinds, faults);
+    let (kind, preset) = kind(node, name, path, kinds, faults);
     let priority = whole(node, "priority", path, faults);
     let weight = share(node, path, faults);
     let model = text(node, "model", path, faults);
     lengthen(node, path, faults);
     let kind = kinds.of(&kind?)?;
+    preset::fill(node, kind.presets(), preset.as_deref(), path, faults);
     let fingerprint = fingerprint(kind.name(), node);
     let settings = kind.read(node, path, &OWN_KEYS, faults)?;
     if let Err(error) = settings.check(name) {
@@ -68,26 +70,42 @@ pub(crate) fn read(
     })
 }
 
-/// The kind: what `type` says, else the entry's name if there is such a kind.
-fn kind(node: &mut Node, name: &str, path: &str, kinds: &Kinds, faults: &mut Vec<Fault>) -> Option<String> {
+/// The kind and the preset that `type` names, else those that the entry's `preset` or its own name stand for.
+fn kind(
+    node: &mut Node,
+    name: &str,
+    path: &str,
+    kinds: &Kinds,
+    faults: &mut Vec<Fault>,
+) -> (Option<String>, Option<String>) {
     let known = || kinds.iter().map(super::kind::Kind::name).collect::<Vec<_>>();
+    let named = || known().into_iter().chain(kinds.presets());
+    let find = |name: &str| match (kinds.of(name), kinds.with_preset(name)) {
+        (Some(kind), _) => Some((Some(kind.name().to_owned()), None)),
+        (None, Some((kind, preset))) => Some((Some(kind.name().to_owned()), Some(preset.to_owned()))),
+        (None, None) => None,
+    };
     let Some(said) = node.entry("type").map(|(_, node)| node.place.clone()) else {
-        if kinds.of(name).is_some() {
-            return Some(name.to_owned());
+        let preset = node.entry("preset").and_then(|(_, node)| match &node.value {
+            Value::Text(preset) => kinds.with_preset(preset).map(|(kind, _)| kind.name().to_owned()),
+            _ => None,
+        });
+        if let Some(found) = preset.map(|kind| (Some(kind), None)).or_else(|| find(name)) {
+            return found;
         }
-        let near = nearest(name, known()).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        let near = nearest(name, named()).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
         let message = format!("needs a type, one of {}{near}", known().join(", "));
         faults.push(Fault::new(&node.place, join(path, "type"), message));
-        return None;
+        return (None, None);
     };
-    let kind = text(node, "type", path, faults)?;
-    if kinds.of(&kind).is_some() {
-        return Some(kind);
+    let Some(kind) = text(node, "type", path, faults) else { return (None, None) };
+    if let Some(found) = find(&kind) {
+        return found;
     }
     let message = if FEATURES.contains(&kind.as_str()) {
         format!("this build has no {kind}: build with the feature {kind}")
     } else {
-        let near = nearest(&kind, known()).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+        let near = nearest(&kind, named()).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
         format!(
             "must be one of {}, got {:?}{near}",
             known().join(", "),
@@ -95,7 +113,7 @@ fn kind(node: &mut Node, name: &str, path: &str, kinds: &Kinds, faults: &mut Vec
         )
     };
     faults.push(Fault::new(&said, join(path, "type"), message));
-    None
+    (None, None)
 }
 
 fn text(node: &mut Node, key: &str, path: &str, faults: &mut Vec<Fault>) -> Option<String> {

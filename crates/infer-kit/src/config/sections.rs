@@ -1,5 +1,6 @@
 //! Everything in a configuration beside the providers.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -61,6 +62,7 @@ impl ModelChoice {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sections {
     pub(crate) model: Option<ModelChoice>,
+    pub(crate) data: Option<PathBuf>,
     pub(crate) router: RouterConfig,
     pub(crate) budgets: BudgetConfig,
     pub(crate) ledger: LedgerConfig,
@@ -71,9 +73,10 @@ pub(crate) struct Sections {
 const ROUTING: [&str; 5] = ["routes", "aliases", "default_route", "direct", "max_cooldown_wait"];
 
 /// The names of the sections, the providers among them.
-pub(crate) const NAMES: [&str; 10] = [
+pub(crate) const NAMES: [&str; 11] = [
     "providers",
     "model",
+    "data",
     "routes",
     "aliases",
     "default_route",
@@ -97,11 +100,15 @@ pub(crate) fn read(tree: &mut Node, providers: &[&str], faults: &mut Vec<Fault>)
         }
         model
     });
+    let data = tree
+        .entry_mut("data")
+        .and_then(|(_, node)| typed::read::<Option<PathBuf>>(node, "data", &[], faults).flatten());
+    let data = data.filter(|path| !path.as_os_str().is_empty());
     let router = routing(tree, providers, faults);
     let budgets = section(tree, "budgets", faults, BudgetConfig::validate);
     let ledger = section(tree, "ledger", faults, LedgerConfig::validate);
     let cache = tree.entry("cache").is_some().then(|| section(tree, "cache", faults, CacheConfig::validate));
-    Sections { model, router, budgets, ledger, cache }
+    Sections { model, data, router, budgets, ledger, cache }
 }
 
 fn section<T: DeserializeOwned + Default>(
@@ -156,6 +163,7 @@ impl ModelRunner for Unbuilt {
 pub(crate) fn schema() -> Map<String, Json> {
     let mut properties = Map::new();
     properties.insert("model".to_owned(), schema::of::<ModelChoice>());
+    properties.insert("data".to_owned(), serde_json::json!({"type": "string"}));
     if let Json::Object(mut router) = schema::of::<RouterConfig>()
         && let Some(Json::Object(routing)) = router.remove("properties")
     {

@@ -368,6 +368,33 @@ impl Machine {
         balances
     }
 
+    /// Where each budget stood in `old`; none for those that are new or count something else now.
+    pub(super) fn known_from(&self, old: &[Rule]) -> Vec<Option<usize>> {
+        let counts_the_same = |new: &Rule, old: &Rule| {
+            let (a, b) = (&new.config, &old.config);
+            (&a.name, a.per, a.every, &a.zone, &a.only) == (&b.name, b.per, b.every, &b.zone, &b.only)
+                && std::mem::discriminant(&new.limit) == std::mem::discriminant(&old.limit)
+        };
+        self.rules.iter().map(|new| old.iter().position(|old| counts_the_same(new, old))).collect()
+    }
+
+    /// Goes on where `old` was, with what calls under way have reserved there.
+    pub(super) fn take_over(&mut self, old: Self) {
+        let places: HashMap<usize, usize> = (0..)
+            .zip(self.known_from(&old.rules))
+            .filter_map(|(place, before)| Some((before?, place)))
+            .collect();
+        let moved = |(place, holder): Spot| Some((*places.get(&place)?, holder));
+        let accounts = old.accounts.into_iter();
+        self.accounts.extend(accounts.filter_map(|(spot, account)| Some((moved(spot)?, account))));
+        self.reservations = old.reservations;
+        for reservation in self.reservations.values_mut() {
+            let parts = std::mem::take(&mut reservation.parts).into_iter();
+            reservation.parts = parts.filter_map(|(spot, amount)| Some((moved(spot)?, amount))).collect();
+        }
+        (self.expiries, self.next) = (old.expiries, old.next);
+    }
+
     /// Takes over what was spent before this process began.
     pub(super) fn restore(&mut self, now: SystemTime, place: usize, account: Option<Arc<str>>, spent: Spend) {
         let spot = self.place(now, (place, account));

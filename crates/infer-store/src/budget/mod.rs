@@ -100,9 +100,26 @@ impl Budgets {
     pub fn open(config: &BudgetConfig, ledger: Option<&Ledger>, clock: Clock) -> Result<Self, StoreError> {
         let mut machine = Machine::new(config)?;
         if let Some(ledger) = ledger {
-            restore(&mut machine, ledger, &clock)?;
+            restore(&mut machine, ledger, &clock, |_| true)?;
         }
         Ok(Self { machine: Arc::new(Mutex::new(machine)), clock })
+    }
+
+    /// Puts other budgets in force. Those that count the same as before under the same name keep what is spent and
+    /// reserved, whatever their limit is now; new ones start with what `ledger` says. Calls under way settle in the new.
+    ///
+    /// # Errors
+    /// As for [`Budgets::open`]; what was in force stays.
+    pub fn replace(&self, config: &BudgetConfig, ledger: Option<&Ledger>) -> Result<(), StoreError> {
+        let mut machine = Machine::new(config)?;
+        let known = machine.known_from(self.machine().rules());
+        if let Some(ledger) = ledger {
+            restore(&mut machine, ledger, &self.clock, |place| matches!(known.get(place), Some(None)))?;
+        }
+        let mut current = self.machine();
+        std::mem::swap(&mut *current, &mut machine);
+        current.take_over(machine);
+        Ok(())
     }
 
     /// What every account holds now.
@@ -131,8 +148,7 @@ impl Budgets {
     }
 
     /// Counts what a call used that had reserved nothing here.
-    #[cfg(feature = "redis")]
-    pub(crate) fn charge(&self, payer: &Payer, actual: Spend) {
+    pub fn charge(&self, payer: &Payer, actual: Spend) {
         let now = self.clock.now();
         self.machine().settle(now, u64::MAX, payer, actual);
     }
@@ -154,7 +170,12 @@ impl BudgetGate for Budgets {
     }
 }
 
-fn restore(machine: &mut Machine, ledger: &Ledger, clock: &Clock) -> Result<(), StoreError> {
+fn restore(
+    machine: &mut Machine,
+    ledger: &Ledger,
+    clock: &Clock,
+    wanted: impl Fn(usize) -> bool,
+) -> Result<(), StoreError> {
     let now = clock.now();
     let questions: Vec<_> = machine
         .rules()
@@ -174,7 +195,8 @@ fn restore(machine: &mut Machine, ledger: &Ledger, clock: &Clock) -> Result<(), 
             (dimension, rule.config.only.clone(), query)
         })
         .collect();
-    for (place, (dimension, only, query)) in questions.into_iter().enumerate() {
+    let questions = questions.into_iter().enumerate().filter(|(place, _)| wanted(*place));
+    for (place, (dimension, only, query)) in questions {
         let query = match dimension {
             None => query,
             Some(dimension) if only.is_empty() => query.by(dimension),

@@ -105,6 +105,11 @@ impl<R: ModelRunner> CachedRunner<R> {
         Self { inner, cache, scope, flights: Arc::default() }
     }
 
+    /// The cache.
+    pub fn cache(&self) -> &ResponseCache {
+        &self.cache
+    }
+
     /// Shares answers with all runners of this `scope`.
     #[must_use]
     pub fn with_scope(mut self, scope: impl Into<Arc<str>>) -> Self {

@@ -1,0 +1,290 @@
+//! Where calls are counted: in budgets before and after, in the ledger after.
+//!
+//! The record of a call is the one source of what it used. It is told here by whatever ran the call, also when the caller
+//! left; a reservation only waits for it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use infer_core::{ExecuteBatch, RequestId, Routing, Usage};
+use infer_router::gate::{Gate, Permit, Plea, Request, Spent, Verdict};
+use infer_store::budget::{BudgetPermit, Exceeded, OnExceed, Payer, Reserve, Spend};
+use infer_store::ledger::{LedgerRow, Outcome, RowCost};
+use infer_store::{Budgets, Clock, Ledger};
+use remote_core::meter::{self, Account, Cost, MetricsSink, RunRecord, Scope, Unpriced};
+
+use crate::recorded::input_tokens;
+
+/// The budgets and the ledger of one [`Inference`](crate::Inference).
+pub(crate) struct Books {
+    pub(crate) budgets: Budgets,
+    pub(crate) ledger: Option<Ledger>,
+    clock: Clock,
+    /// What tries under way have used so far, by call, provider and model. Several are equal where calls share a name.
+    open: Mutex<HashMap<Try, Vec<Entry>>>,
+    next: Mutex<u64>,
+}
+
+type Try = (String, Arc<str>, String);
+
+#[derive(Debug)]
+struct Entry {
+    number: u64,
+    used: Option<Spend>,
+}
+
+impl Books {
+    pub(crate) fn new(budgets: Budgets, ledger: Option<Ledger>) -> Arc<Self> {
+        Arc::new(Self {
+            budgets,
+            ledger,
+            clock: Clock::system(),
+            open: Mutex::default(),
+            next: Mutex::default(),
+        })
+    }
+
+    /// Waits while so many rows are unwritten that more might not fit.
+    pub(crate) async fn wait_for_room(&self, queue_rows: usize) {
+        if let Some(ledger) = &self.ledger
+            && ledger.stats().waiting > queue_rows / 2
+            && let Err(error) = ledger.flush().await
+        {
+            tracing::warn!(%error, "ledger: rows wait to be written");
+        }
+    }
+
+    /// Counts an answer that was bought before.
+    pub(crate) fn cached(&self, id: &RequestId, model: &str, account: Account) {
+        let mut row = LedgerRow::new(self.clock.now(), model, id.as_str());
+        row.outcome = Outcome::Cached;
+        fill(&mut row, &account);
+        self.write(row);
+    }
+
+    fn write(&self, row: LedgerRow) {
+        if let Some(ledger) = &self.ledger
+            && let Err(error) = ledger.offer(row)
+        {
+            tracing::error!(%error, "ledger: a call is in no row");
+        }
+    }
+
+    fn open(&self) -> MutexGuard<'_, HashMap<Try, Vec<Entry>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(&self, name: &Try) -> u64 {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        *next += 1;
+        self.open().entry(name.clone()).or_default().push(Entry { number: *next, used: None });
+        *next
+    }
+
+    fn leave(&self, name: &Try, number: u64) -> Option<Spend> {
+        let mut open = self.open();
+        let entries = open.get_mut(name)?;
+        let place = entries.iter().position(|entry| entry.number == number)?;
+        let entry = entries.swap_remove(place);
+        if entries.is_empty() {
+            open.remove(name);
+        }
+        entry.used
+    }
+
+    /// Adds to what a try has used; says whether there is such a try.
+    fn add(&self, record: &RunRecord, provider: &Arc<str>, used: Spend) -> bool {
+        let id = record.subject.request_id.as_str();
+        // Parts of a batch of vectors are calls of their own, and one try.
+        let whole = id.rsplit_once('.').filter(|(_, part)| part.bytes().all(|byte| byte.is_ascii_digit()));
+        let mut open = self.open();
+        [Some(id), whole.map(|(whole, _)| whole)].into_iter().flatten().any(|id| {
+            let name = (id.to_owned(), Arc::clone(provider), record.subject.model.clone());
+            let Some(entries) = open.get_mut(&name) else { return false };
+            let place = entries.iter().position(|entry| entry.used.is_none()).unwrap_or(0);
+            let Some(entry) = entries.get_mut(place) else { return false };
+            entry.used = Some(entry.used.map_or(used, |before| sum(before, used)));
+            true
+        })
+    }
+
+    fn settle(&self, record: &RunRecord, provider: &Arc<str>) {
+        if record.scope != Scope::Call || !record.subject.operation.is_billed() {
+            return;
+        }
+        let cost = record.cost.known().map(infer_core::CostEstimate::total);
+        let tokens = record.usage.map_or(0, |usage| tokens(&usage));
+        let used = Spend::new(cost.unwrap_or_default(), tokens);
+        let account = &record.subject.account;
+        if !self.add(record, provider, used) {
+            self.budgets.charge(&payer(account, provider), used);
+        }
+        let mut row =
+            LedgerRow::new(self.clock.now(), &*record.subject.model, record.subject.request_id.as_str());
+        fill(&mut row, account);
+        row.provider = Some(provider.to_string());
+        row.served_model.clone_from(&record.served.model);
+        row.usage = record.usage.unwrap_or_default();
+        row.cost = match record.cost {
+            Cost::Known(cost) => RowCost::Priced(cost.total()),
+            Cost::Unpriced(Unpriced::Failed) if record.attempts == 0 => RowCost::Nothing,
+            Cost::Unpriced(reason) => RowCost::Unpriced(reason.name().to_owned()),
+            _ => RowCost::Unpriced("unknown".to_owned()),
+        };
+        row.estimated = record.estimated;
+        row.upstream_request_id.clone_from(&record.upstream_request_id);
+        row.outcome = match record.outcome {
+            meter::Outcome::Failed(kind) | meter::Outcome::Retried(kind) => Outcome::failed(kind),
+            meter::Outcome::Cancelled => Outcome::Left,
+            _ => Outcome::Answered,
+        };
+        self.write(row);
+    }
+}
+
+fn sum(a: Spend, b: Spend) -> Spend {
+    Spend::new(a.cost.saturating_add(b.cost), a.tokens.saturating_add(b.tokens))
+}
+
+fn fill(row: &mut LedgerRow, account: &Account) {
+    let text = |name: &Option<Arc<str>>| name.as_deref().map(ToOwned::to_owned);
+    row.key = text(&account.key);
+    row.user = text(&account.user);
+    row.tag = text(&account.tag);
+    row.route = text(&account.route);
+}
+
+fn payer(account: &Account, provider: &Arc<str>) -> Payer {
+    let mut payer = Payer::default();
+    payer.key.clone_from(&account.key);
+    payer.user.clone_from(&account.user);
+    payer.tag.clone_from(&account.tag);
+    payer.route.clone_from(&account.route);
+    payer.provider = Some(Arc::clone(provider));
+    payer
+}
+
+impl fmt::Debug for Books {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Books")
+            .field("budgets", &self.budgets)
+            .field("ledger", &self.ledger)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Takes the records of one provider's calls.
+#[derive(Debug)]
+pub(crate) struct Clerk {
+    pub(crate) books: Arc<Books>,
+    /// Its name in the configuration, whatever it calls itself.
+    pub(crate) provider: Arc<str>,
+    /// Whoever else wants to know.
+    pub(crate) also: Option<Arc<dyn MetricsSink>>,
+}
+
+impl MetricsSink for Clerk {
+    fn record(&self, record: &RunRecord) {
+        self.books.settle(record, &self.provider);
+        if let Some(also) = &self.also {
+            also.record(record);
+        }
+    }
+}
+
+/// Asks the budgets before every try.
+#[derive(Debug)]
+pub(crate) struct BudgetKeeper(pub(crate) Arc<Books>);
+
+#[async_trait]
+impl Gate for BudgetKeeper {
+    async fn ask(&self, plea: &Plea<'_>) -> Verdict {
+        let (id, routing, user, tokens): (&RequestId, &Routing, Option<&str>, u64) = match plea.request {
+            Request::Answer(batch) => {
+                (&batch.request_id, &batch.routing, batch.user.as_deref(), expected_tokens(batch))
+            }
+            Request::Vectors(batch) => {
+                (&batch.request_id, &batch.routing, batch.user.as_deref(), input_tokens(batch))
+            }
+            _ => return Verdict::Allow,
+        };
+        let provider: Arc<str> = plea.provider.into();
+        let cost = plea.estimate().map(|cost| cost.total()).unwrap_or_default();
+        let payer = payer(&Account::of(routing, user), &provider);
+        match self.0.budgets.try_reserve(payer, Spend::new(cost, tokens)) {
+            Reserve::Reserved(permit) => {
+                for exceeded in &permit.warnings {
+                    tracing::warn!(request_id = %id, route = plea.route, %exceeded, "over budget");
+                }
+                let name = (id.as_str().to_owned(), provider, plea.model.to_owned());
+                let number = self.0.enter(&name);
+                Verdict::Permit(Box::new(Opened {
+                    books: Arc::clone(&self.0),
+                    name,
+                    number,
+                    permit: Some(permit),
+                }))
+            }
+            Reserve::Exceeded(Exceeded { action: OnExceed::Downgrade(ref route), ref budget, .. }) => {
+                Verdict::Downgrade { route: route.clone(), reason: format!("budget {budget} is used up") }
+            }
+            Reserve::Exceeded(exceeded) => Verdict::Deny(exceeded.to_string()),
+        }
+    }
+}
+
+/// Tokens as the sums of the ledger count them.
+fn tokens(usage: &Usage) -> u64 {
+    usage.input_tokens.saturating_add(usage.output_tokens)
+}
+
+/// Tokens that a call will use, as far as it says; an output without a limit counts as nothing.
+fn expected_tokens(batch: &ExecuteBatch) -> u64 {
+    let output = u64::from(batch.max_output_tokens.unwrap_or(0)).saturating_mul(u64::from(batch.choices()));
+    model_facts::estimate_request(batch).saturating_add(output)
+}
+
+/// A try that has reserved something.
+struct Opened {
+    books: Arc<Books>,
+    name: Try,
+    number: u64,
+    permit: Option<BudgetPermit>,
+}
+
+impl Opened {
+    /// What its records say counts; what the router saw only where there is no record.
+    fn close(&mut self, seen: Option<Spend>) {
+        let used = self.books.leave(&self.name, self.number).or(seen);
+        match (self.permit.take(), used) {
+            (Some(permit), Some(used)) => permit.settle(used),
+            (permit, _) => drop(permit),
+        }
+    }
+}
+
+impl Permit for Opened {
+    fn settle(mut self: Box<Self>, spent: Spent) {
+        let cost = spent.cost.map(|cost| cost.total());
+        let tokens = spent.usage.map(|usage| tokens(&usage));
+        let seen = (cost.is_some() || tokens.is_some())
+            .then(|| Spend::new(cost.unwrap_or_default(), tokens.unwrap_or_default()));
+        self.close(seen);
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        if self.permit.is_some() {
+            self.close(None);
+        }
+    }
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opened").field("number", &self.number).finish_non_exhaustive()
+    }
+}
