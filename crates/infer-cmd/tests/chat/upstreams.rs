@@ -9,7 +9,8 @@ const GROQ_KEY: &str = "gsk_test_0123456789abcdef";
 #[tokio::test(flavor = "multi_thread")]
 async fn a_preset_brings_its_own_key_and_manners_to_whatever_address() {
     let sim = sim().await;
-    let args = ["chat", "--preset", "Groq", "--base-url", &sim.base_url(), "--model", "gpt-oss-120b", "Hello"];
+    let args =
+        ["chat", "--preset", "Groq", "--base-url", &sim.base_url(), "--model", "gpt-oss-120b", "Hello"];
     let ran = run(infer(&args).env("GROQ_API_KEY", GROQ_KEY).env("OPENAI_API_KEY", "sk-other"));
     assert_eq!(ran.code, 0, "{ran:?}");
     assert_eq!(sent(&sim)["model"], "gpt-oss-120b");
