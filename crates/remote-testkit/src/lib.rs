@@ -52,6 +52,7 @@
 
 mod chat;
 pub mod check;
+pub mod fixtures;
 mod json;
 mod logs;
 mod messages;

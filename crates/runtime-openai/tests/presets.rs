@@ -558,7 +558,7 @@ fn the_table_in_the_readme_is_that_of_the_presets() {
             };
             let notes = &OpenAiConfig::presets().find(name).unwrap().1.about.notes;
             let notes = if notes.is_empty() { String::new() } else { format!(" {notes}") };
-            format!("| `{name}` | {} | {key} |{notes} |", config.endpoint)
+            format!("| `{name}` | `{}` | {key} |{notes} |", config.endpoint)
         })
         .collect();
     assert_eq!(rows, expected, "the README's table:\n{}", expected.join("\n"));

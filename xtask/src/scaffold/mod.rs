@@ -1,7 +1,7 @@
 //! `cargo xtask new-provider`: a provider that compiles and passes the conformance suite, to start from.
 //!
 //! [`names`] spells the name, [`files`] makes crates of the templates, [`manifest`] names them where people look,
-//! [`plan`] writes all of it or nothing, and [`check`] holds the templates to what they promise.
+//! [`plan`] writes all of it or nothing, and [`check()`] holds the templates to what they promise.
 
 mod check;
 mod files;

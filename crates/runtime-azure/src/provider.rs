@@ -1,0 +1,136 @@
+//! What is particular to Azure: addresses, how requests are signed, its gateway's errors and its prices.
+
+use bytes::Bytes;
+use http::header::AUTHORIZATION;
+use http::{HeaderName, Request, Uri};
+use infer_core::{ErrorKind, InferenceError, Price, PriceTable, RunnerInfo};
+use remote_core::session::SessionSnapshot;
+use remote_core::{Call, EmbedLimits, Fault, RemoteProvider, Site};
+use wire_chat::{ChatCodec, ChatDialect};
+
+use crate::address::{root, version};
+use crate::{AzureConfig, PriceScope};
+
+/// One Azure OpenAI resource.
+#[derive(Debug)]
+pub struct Azure {
+    site: Site,
+    codec: ChatCodec,
+    is_dated: bool,
+    deployment: String,
+    model: Option<String>,
+    list_prices: Option<&'static PriceTable>,
+    embed_limits: EmbedLimits,
+    is_bearer: bool,
+}
+
+impl Azure {
+    /// Checks all settings and reports every fault at once.
+    pub(crate) fn new(config: &AzureConfig, name: &str) -> Result<Self, InferenceError> {
+        let mut faults = Vec::new();
+        let root = root(config).map_err(|fault| faults.push(fault)).unwrap_or_default();
+        let version = version(config).map_err(|fault| faults.push(fault)).unwrap_or_default();
+        let is_bearer = config.bearer;
+        #[cfg(feature = "entra")]
+        let is_bearer = is_bearer || config.entra.is_some();
+        #[cfg(feature = "entra")]
+        if config.entra.is_some() && config.api_key != remote_core::session::SecretRef::None {
+            faults.push("api_key and entra: set one, as a request carries one credential".to_owned());
+        }
+        let mut asked = config.clone();
+        asked.query.extend(version.map(|version| ("api-version".to_owned(), version.into())));
+        let site = asked
+            .site(name, &root, "https://openai.azure.com")
+            .map_err(|fault| faults.push(fault.to_string()))
+            .ok();
+        let (Some(site), true) = (site, faults.is_empty()) else {
+            return Err(InferenceError::config(faults.join("; ")));
+        };
+        let codec = ChatCodec::new(asked.dialect.unwrap_or_else(|| ChatDialect::azure(version)));
+        let renames = version.is_none() && !config.deployment.is_empty();
+        Ok(Self {
+            codec: if renames { codec.with_model(&config.deployment) } else { codec },
+            list_prices: config.scope.or_else(|| scope(&site)).and_then(PriceScope::published),
+            site,
+            is_dated: version.is_some(),
+            deployment: asked.deployment,
+            model: asked.model,
+            // Microsoft's documents name 2048 inputs; the tokens are OpenAI's (both read 2026-11-21).
+            embed_limits: EmbedLimits::new(config.max_embed_inputs.unwrap_or(2048), 300_000),
+            is_bearer,
+        })
+    }
+}
+
+impl RemoteProvider for Azure {
+    type Codec = ChatCodec;
+
+    fn info(&self) -> &RunnerInfo {
+        self.site.info()
+    }
+
+    fn codec(&self) -> &ChatCodec {
+        &self.codec
+    }
+
+    fn endpoint(&self, call: Call<'_>) -> Result<Uri, InferenceError> {
+        let does: &[&str] = match call {
+            Call::Generate(_) => &["chat", "completions"],
+            Call::Embed(_) => &["embeddings"],
+            Call::Models | Call::Health => &["models"],
+            _ => return self.site.endpoint(call),
+        };
+        let deployment = if self.deployment.is_empty() { call.model() } else { &self.deployment };
+        let route: &[&str] = match self.is_dated {
+            false => &["openai", "v1"],
+            true if call.operation().is_billed() => &["openai", "deployments", deployment],
+            true => &["openai"],
+        };
+        self.site.address(&[route, does].concat())
+    }
+
+    /// Sends a key or a token, never both.
+    fn authorize(&self, session: &SessionSnapshot, to: &mut Request<Bytes>) -> Result<(), InferenceError> {
+        self.site.add_headers(to);
+        let key = session.header_value().map(|key| (HeaderName::from_static("api-key"), key));
+        let token = session.bearer().map(|token| (AUTHORIZATION, token));
+        if let Some((name, value)) = if self.is_bearer { token } else { key } {
+            to.headers_mut().insert(name, value);
+        }
+        Ok(())
+    }
+
+    /// The wire format reads Azure's own codes; API Management before it has this refusal for used-up quotas (its documents,
+    /// read 2026-11-21).
+    fn refine(&self, fault: &Fault<'_>) -> Option<ErrorKind> {
+        let said = fault.body.message.as_deref().unwrap_or_default();
+        let is_quota = said.starts_with("Out of call volume quota") || said.starts_with("Out of bandwidth");
+        (fault.status == 403 && is_quota).then_some(ErrorKind::QuotaExhausted)
+    }
+
+    /// Answers name chat models with their date (Azure's documents, read 2026-11-21). Any other name may be a deployment's,
+    /// which says nothing about the model.
+    fn price(&self, model: &str) -> Option<&Price> {
+        let tells = PriceTable::family(model).is_some() || model.starts_with("text-embedding-");
+        let behind = self.model.as_deref().or(tells.then_some(model));
+        let own = self.site.price(model).or_else(|| self.site.price(behind?));
+        own.or_else(|| self.list_prices?.price(behind?))
+    }
+
+    fn embed_limits(&self, _model: &str) -> EmbedLimits {
+        self.embed_limits
+    }
+
+    fn is_reasoning_model(&self, model: &str) -> bool {
+        wire_chat::is_reasoning_model(self.model.as_deref().unwrap_or(model))
+    }
+}
+
+/// Which list prices hold by the address alone: none on hosts that are not Azure's.
+fn scope(site: &Site) -> Option<PriceScope> {
+    match site.base().host_str()?.rsplit_once(".azure.")? {
+        (_, "com") => Some(PriceScope::Global),
+        (_, "us") => Some(PriceScope::UsGovernment),
+        _ => None,
+    }
+}
