@@ -75,6 +75,10 @@ pub(crate) struct Whom {
     /// Where the model is served, such as http://localhost:11434/v1 [env: OPENAI_BASE_URL]
     #[arg(long, value_name = "URL")]
     pub(crate) base_url: Option<String>,
+
+    /// Ask what this llm.yaml describes: its providers and routes
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["preset", "base_url"])]
+    pub(crate) config: Option<PathBuf>,
 }
 
 /// `infer models` and `infer health`.
@@ -166,6 +170,7 @@ Examples:
   git diff | infer chat \"Write a commit message for this change\"
   infer chat --image receipt.jpg --response-format receipt.schema.json \"Read this receipt\"
   infer chat --preset ollama --model llama3.2 \"Hello\"
+  infer chat --config llm.yaml --model fast \"Hello\"
   infer chat --json --timeout 30s \"Name three rivers\" | jq -r .text
   infer chat                       # a conversation; /exit leaves it
 
@@ -229,9 +234,13 @@ pub(crate) struct ConfigArgs {
         2    wrong usage"
 )]
 pub(crate) struct CostArgs {
-    /// Where the ledger is [env: INFER_DATA_DIR]
+    /// Where the ledger is; what llm.yaml says if nothing is said [env: INFER_DATA_DIR]
     #[arg(long, value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
+
+    /// Where the ledger is, as this configuration says [env: INFER_CONFIG]
+    #[arg(long, value_name = "FILE", conflicts_with = "data_dir")]
+    pub(crate) config: Option<PathBuf>,
 
     /// From this day on, or from an hour such as 2026-11-01T15:00Z; days are those of UTC
     #[arg(long, value_name = "DATE", value_parser = When::parse)]

@@ -19,6 +19,7 @@ pub(crate) async fn run(args: ChatArgs, signals: &mut Signals) -> Result<(), Fai
         prompt = prompt::read(&args) => prompt?,
     };
     let upstream = Upstream::find(&args.whom).await?;
+    let request = request.to(&upstream)?;
     let message = match prompt {
         Prompt::Ask(message) => message,
         Prompt::Talk(images) => return interactive::run(&args, &request, &upstream, images, signals).await,

@@ -35,11 +35,16 @@ pub(crate) async fn run(command: ConfigCommand, signals: &mut Signals) -> Result
     Ok(Printer::new().document(&text).await?)
 }
 
+/// The configuration that is meant: the one named, else the environment's, else that of this directory.
+pub(crate) fn file(named: Option<&PathBuf>) -> Result<PathBuf, Failure> {
+    match named {
+        Some(file) => Ok(file.clone()),
+        None => Ok(variable("INFER_CONFIG")?.map_or_else(|| DEFAULT_FILE.into(), PathBuf::from)),
+    }
+}
+
 async fn read(args: &ConfigArgs, signals: &mut Signals) -> Result<(PathBuf, Config), Failure> {
-    let file = match &args.file {
-        Some(file) => file.clone(),
-        None => variable("INFER_CONFIG")?.map_or_else(|| DEFAULT_FILE.into(), PathBuf::from),
-    };
+    let file = file(args.file.as_ref())?;
     signals
         .blocking(move || {
             let config = Config::from_file(&file).map_err(Failure::Faults)?;

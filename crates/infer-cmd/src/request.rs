@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::args::ChatArgs;
 use crate::failure::Failure;
-use crate::upstream::variable;
+use crate::upstream::{Upstream, variable};
 
 const DEFAULT_MODEL: &str = "gpt-4o-mini";
 
@@ -30,6 +30,8 @@ impl<'a> Request<'a> {
             Some(model) => model.clone(),
             None => match (variable("INFER_MODEL")?, args.whom.preset()?) {
                 (Some(model), _) => model,
+                // Whatever it says is known once it is read.
+                (None, _) if args.whom.config.is_some() => String::new(),
                 (None, Some(preset)) if preset != "openai" => {
                     let way_out = format!("infer models --preset {preset} lists them");
                     return Err(Failure::usage(format!("{preset} needs a --model: {way_out}")));
@@ -39,6 +41,16 @@ impl<'a> Request<'a> {
         };
         let format = args.response_format.as_deref().map(response_format).transpose()?;
         Ok(Self { args, model, format })
+    }
+
+    /// The same for this upstream, whose configuration may say which model is meant when nobody else did.
+    pub(crate) fn to(mut self, upstream: &Upstream) -> Result<Self, Failure> {
+        if self.model.is_empty() {
+            self.model = upstream.default_model.clone().ok_or_else(|| {
+                Failure::usage("the configuration names no model: set model in it, or name one with --model")
+            })?;
+        }
+        Ok(self)
     }
 
     /// The request that carries the conversation so far on.

@@ -2,10 +2,12 @@
 
 use std::env::{self, VarError};
 use std::io::{self, IsTerminal as _};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use infer_core::InferenceError;
+use infer_core::{InferenceError, ModelRunner};
+use inference::Inference;
 use remote_core::ProviderConfig as _;
 use remote_core::meter::{EventSink, Fanout, MetricsSink, Outcome, RunRecord};
 use remote_core::session::{RemoteSessionActor, SecretRef};
@@ -27,7 +29,9 @@ const WORD_DELAY: Duration = Duration::from_millis(25);
 /// Whoever answers.
 #[derive(Debug)]
 pub(crate) struct Upstream {
-    pub(crate) runner: OpenAiRunner,
+    pub(crate) runner: Arc<dyn ModelRunner>,
+    /// The model that a configuration names for calls that name none.
+    pub(crate) default_model: Option<String>,
     /// Runs while it is held.
     simulator: Option<Sim>,
 }
@@ -37,6 +41,9 @@ impl Upstream {
     pub(crate) async fn find(whom: &Whom) -> Result<Self, Failure> {
         if whom.base_url.as_deref().is_some_and(|url| url.trim().is_empty()) {
             return Err(Failure::usage("--base-url is empty: leave it out, or name a server"));
+        }
+        if let Some(file) = &whom.config {
+            return Self::configured(file).await;
         }
         if let Some(name) = whom.preset()? {
             return Self::known(&name, whom.base_url.as_deref()).await;
@@ -64,6 +71,13 @@ impl Upstream {
         Self::at(config, is_own.then_some(place)).await
     }
 
+    /// All that a configuration describes, as one upstream.
+    async fn configured(file: &Path) -> Result<Self, Failure> {
+        let inference = Inference::from_file(file).await.map_err(Failure::call)?;
+        let default_model = inference.config().default_model();
+        Ok(Self { runner: inference.into_runner(), default_model, simulator: None })
+    }
+
     /// A known upstream, in its own place or in that of a stand-in.
     async fn known(name: &str, base_url: Option<&str>) -> Result<Self, Failure> {
         let mut config = OpenAiConfig::preset(name).map_err(Failure::call)?;
@@ -85,7 +99,7 @@ impl Upstream {
             }
             (error, _) => Failure::call(error),
         })?;
-        Ok(Self { runner, simulator: None })
+        Ok(Self { runner: Arc::new(runner), default_model: None, simulator: None })
     }
 
     /// Whether nobody is really asked.
@@ -103,7 +117,7 @@ impl Upstream {
         config.endpoint = sim.base_url();
         config.prices = PriceSource::Published;
         let runner = connect(config).await.map_err(Failure::call)?;
-        Ok(Self { runner, simulator: Some(sim) })
+        Ok(Self { runner: Arc::new(runner), default_model: None, simulator: Some(sim) })
     }
 }
 
@@ -130,12 +144,12 @@ impl MetricsSink for Patience {
 }
 
 impl Whom {
-    /// The preset to use: the flag's, else the environment's, which an explicit base URL outranks.
+    /// The preset to use: the flag's, else the environment's, which an explicit base URL or configuration outranks.
     pub(crate) fn preset(&self) -> Result<Option<String>, Failure> {
-        match (&self.preset, &self.base_url) {
+        match (&self.preset, self.base_url.is_some() || self.config.is_some()) {
             (Some(name), _) => Ok(Some(name.clone())),
-            (None, Some(_)) => Ok(None),
-            (None, None) => match variable(PRESET)? {
+            (None, true) => Ok(None),
+            (None, false) => match variable(PRESET)? {
                 Some(name) => preset(&name).map(Some).map_err(|failure| {
                     Failure::usage(format!("{PRESET}: {}", failure.line().unwrap_or_default()))
                 }),

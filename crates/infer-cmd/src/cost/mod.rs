@@ -10,8 +10,10 @@ mod when;
 use std::path::{Path, PathBuf};
 
 use infer_store::{Ledger, LedgerConfig};
+use inference::Config;
 
 use crate::args::CostArgs;
+use crate::config;
 use crate::failure::Failure;
 use crate::output::Printer;
 use crate::signals::Signals;
@@ -26,6 +28,7 @@ use look::Look;
 
 /// The file in a data directory that makes it a ledger's.
 const FILE: &str = "ledger.redb";
+const WAY_OUT: &str = "name the ledger's directory with --data-dir or INFER_DATA_DIR";
 
 /// How spend is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -43,19 +46,19 @@ pub(crate) async fn run(args: CostArgs, signals: &mut Signals) -> Result<(), Fai
     if args.chart && args.format != Format::Table {
         return Err(Failure::usage("--chart draws for people: leave out --format, or leave out --chart"));
     }
+    let (format, is_chart) = (args.format, args.chart);
     let question = Question::new(&args.by, args.from.as_ref(), args.to.as_ref()).map_err(Failure::usage)?;
-    let directory = directory(args.data_dir)?;
-    let spend = signals.blocking(move || ask(&directory, question)).await?;
+    let spend = signals.blocking(move || ask(&directory(&args)?, question)).await?;
     let look = Look::of_stdout();
     let mut printer = Printer::new();
-    match args.format {
+    match format {
         Format::Csv => printer.document(&formats::csv(&spend)).await?,
         Format::Json => printer.document(&formats::json(&spend)).await?,
         Format::Table if spend.groups.is_empty() => {}
-        Format::Table if args.chart => printer.line(&chart::draw(&spend, look)).await?,
+        Format::Table if is_chart => printer.line(&chart::draw(&spend, look)).await?,
         Format::Table => printer.line(&table::draw(&spend, look)).await?,
     }
-    if args.format == Format::Table {
+    if format == Format::Table {
         for remark in spend.remarks() {
             terminal::note(&remark);
         }
@@ -63,14 +66,22 @@ pub(crate) async fn run(args: CostArgs, signals: &mut Signals) -> Result<(), Fai
     Ok(())
 }
 
-fn directory(named: Option<PathBuf>) -> Result<PathBuf, Failure> {
-    match (named, variable("INFER_DATA_DIR")?) {
-        (Some(directory), _) => Ok(directory),
-        (None, Some(directory)) => Ok(directory.into()),
-        (None, None) => Err(Failure::usage(
-            "there is no ledger to ask: name its directory with --data-dir or INFER_DATA_DIR",
-        )),
+/// The flag's, else the environment's, else what the configuration says.
+fn directory(args: &CostArgs) -> Result<PathBuf, Failure> {
+    if let Some(directory) = &args.data_dir {
+        return Ok(directory.clone());
     }
+    if args.config.is_none()
+        && let Some(directory) = variable("INFER_DATA_DIR")?
+    {
+        return Ok(directory.into());
+    }
+    let file = config::file(args.config.as_ref())?;
+    if args.config.is_none() && variable("INFER_CONFIG")?.is_none() && !file.exists() {
+        return Err(Failure::usage(format!("there is no {}: {WAY_OUT}", file.display())));
+    }
+    let config = Config::from_file(&file).map_err(Failure::Faults)?;
+    config.data.ok_or_else(|| Failure::usage(format!("{}: has no data: {WAY_OUT}", file.display())))
 }
 
 fn ask(directory: &Path, question: Question) -> Result<Spend, Failure> {

@@ -158,22 +158,27 @@ fn hours_that_are_no_longer_kept_are_said_to_be_missing_or_counted_as_days() {
     assert!(ran.stderr.contains("whole days, from 2026-01-05 up to 2026-01-06"), "{ran:?}");
 }
 
-#[test]
-fn asking_changes_nothing_that_is_kept() {
-    let dir = tempfile::tempdir().unwrap();
-    // Older than rows and hours are kept by default: whoever writes may keep them for longer.
-    write(dir.path(), "2020-01-05T12:00:00Z", vec![call("2020-01-05T10:00:00Z", "old", priced(5))]);
-    assert_eq!(cost(dir.path(), &[]).code, 0);
-    let long_ago = at("2020-01-05T12:00:00Z");
-    let ledger = Ledger::open_at(dir.path(), LedgerConfig::default(), Clock::new(move || long_ago)).unwrap();
+/// How many rows there are, and from when on there are hours.
+fn kept(directory: &Path) -> (usize, SystemTime) {
+    let ledger = Ledger::open(directory, LedgerConfig::default()).unwrap();
     let mut rows = 0;
-    ledger
-        .rows(|_, _| {
-            rows += 1;
-            std::ops::ControlFlow::Continue(())
-        })
-        .unwrap();
-    assert_eq!((rows, ledger.hours_kept_from()), (1, SystemTime::UNIX_EPOCH));
+    let each = |_, _| {
+        rows += 1;
+        std::ops::ControlFlow::Continue(())
+    };
+    ledger.rows(each).unwrap();
+    (rows, ledger.hours_kept_from())
+}
+
+#[test]
+fn asking_forgets_nothing_that_whoever_writes_keeps_for_longer() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "2020-01-05T12:00:00Z", vec![call("2020-01-05T10:00:00Z", "old", priced(5))]);
+    let before = kept(dir.path());
+    for flags in [&["--by", "hour"][..], &["--by", "day"]] {
+        assert!(cost(dir.path(), flags).stdout.contains("$0.000000000005"));
+    }
+    assert_eq!((before.0, kept(dir.path())), (1, before));
 }
 
 #[test]
@@ -229,8 +234,33 @@ fn the_environment_may_name_the_directory() {
     let dir = three_days();
     let ran = run(infer(&["cost"]).env("INFER_DATA_DIR", dir.path()));
     assert!(ran.code == 0 && ran.stdout.contains("$2.500162000001"), "{ran:?}");
-    let ran = run(&mut infer(&["cost"]));
+    let nowhere = tempfile::tempdir().unwrap();
+    let ran = run(infer(&["cost"]).current_dir(nowhere.path()));
     assert!(ran.code == 2 && ran.stderr.contains("--data-dir or INFER_DATA_DIR"), "{ran:?}");
+}
+
+#[test]
+fn a_configuration_may_name_the_directory_and_its_faults_are_told() {
+    let dir = three_days();
+    let with = |data: &str| format!("providers: {{ one: {{ type: openai, model: a }} }}\n{data}\n");
+    let data = serde_json::to_string(dir.path().to_str().unwrap()).unwrap();
+    fs::write(dir.path().join("llm.yaml"), with(&format!("data: {data}"))).unwrap();
+    fs::write(dir.path().join("none.yaml"), with("")).unwrap();
+    fs::write(dir.path().join("bad.yaml"), with("dada: x")).unwrap();
+    let cost = |args: &[&str], environment: &str| {
+        run(infer(&["cost"]).args(args).env("INFER_CONFIG", environment).current_dir(dir.path()))
+    };
+    for (args, environment) in [(&[][..], ""), (&["--config", "llm.yaml"], "none.yaml"), (&[], "llm.yaml")] {
+        let ran = cost(args, environment);
+        assert!(ran.code == 0 && ran.stdout.contains("$2.500162000001"), "{args:?}: {ran:?}");
+    }
+    let ran = cost(&["--config", "none.yaml"], "");
+    assert!(ran.code == 2 && ran.stderr.starts_with("infer: none.yaml: has no data: "), "{ran:?}");
+    let ran = cost(&["--config", "bad.yaml"], "");
+    assert!(ran.code == 2 && ran.stderr.starts_with("bad.yaml:2:1: dada: unknown key"), "{ran:?}");
+    let ran = cost(&["--config", "nowhere.yaml"], "");
+    assert!(ran.code == 2 && ran.stderr.starts_with("nowhere.yaml:1:1: there is no such file"), "{ran:?}");
+    assert_eq!(cost(&["--config", "llm.yaml", "--data-dir", "."], "").code, 2);
 }
 
 #[test]

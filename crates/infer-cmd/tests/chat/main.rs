@@ -9,6 +9,7 @@
 
 mod answers;
 mod config;
+mod configured;
 mod cost;
 mod faults;
 mod running;
