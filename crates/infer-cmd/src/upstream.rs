@@ -73,7 +73,8 @@ impl Upstream {
 
     /// All that a configuration describes, as one upstream.
     async fn configured(file: &Path) -> Result<Self, Failure> {
-        let inference = Inference::from_file(file).await.map_err(Failure::call)?;
+        let inference = Inference::builder().with_file(file).with_sink(Arc::new(Patience));
+        let inference = inference.build().await.map_err(Failure::call)?;
         let default_model = inference.config().default_model();
         Ok(Self { runner: inference.into_runner(), default_model, simulator: None })
     }

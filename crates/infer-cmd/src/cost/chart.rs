@@ -39,7 +39,9 @@ pub(super) fn draw(spend: &Spend, look: Look) -> String {
     let cells = room(&rows, width);
     let mut table = look.table();
     for (label, cost, shown) in rows {
-        let bar = Cell::new_owned(bar(cost.unwrap_or_default(), most, cells)).fg(Color::Cyan);
+        let bar = bar(cost.unwrap_or_default(), most, cells);
+        // Nothing needs no colour; a terminal would get its codes all the same.
+        let bar = if bar.is_empty() { Cell::new_owned(bar) } else { Cell::new_owned(bar).fg(Color::Cyan) };
         table.add_row([Cell::new_owned(label), right(shown), bar]);
     }
     text(&mut table)
@@ -101,6 +103,14 @@ mod tests {
             "who-knows       unpriced (3)".to_owned(),
         ];
         assert_eq!(drawn.lines().collect::<Vec<_>>(), expect);
+    }
+
+    #[test]
+    fn only_bars_are_coloured() {
+        let rows: [(&[&str], _, _, _); 2] = [(&["a"], 1, 0, 5), (&["b"], 1, 1, 0)];
+        let drawn = draw(&spend(&[By::Model], &rows), Look { width: Some(40), is_styled: true });
+        let lines: Vec<_> = drawn.lines().collect();
+        assert!(lines[0].contains("\u{1b}[") && !lines[1].contains('\u{1b}'), "{drawn:?}");
     }
 
     #[test]

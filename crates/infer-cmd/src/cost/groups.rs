@@ -163,7 +163,7 @@ impl Spend {
         }
         if self.total.unpriced > 0 {
             let Sums { unpriced, calls, .. } = self.total;
-            remarks.push(format!("{unpriced} of {calls} calls are unpriced: what they cost is in no sum"));
+            remarks.push(format!("unpriced: {unpriced} of {calls} calls, whose cost is in no sum"));
         }
         remarks
     }
@@ -220,7 +220,7 @@ pub(super) mod tests {
         let usd = |picos| Some(Usd::from_picos(picos));
         let expect = [("b", usd(50)), ("a", usd(5)), ("c", None), ("d", usd(0))];
         assert_eq!(known, expect.map(|(name, cost)| (name.to_owned(), cost)));
-        assert_eq!(spend.remarks(), ["2 of 5 calls are unpriced: what they cost is in no sum"]);
+        assert_eq!(spend.remarks(), ["unpriced: 2 of 5 calls, whose cost is in no sum"]);
     }
 
     #[test]

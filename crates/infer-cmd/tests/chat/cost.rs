@@ -80,7 +80,7 @@ own        1    100      10         1         unpriced
 total      4    400      40         1  $2.500162000001
 "
     );
-    assert_eq!(ran.stderr, "infer: 1 of 4 calls are unpriced: what they cost is in no sum\n");
+    assert_eq!(ran.stderr, "infer: unpriced: 1 of 4 calls, whose cost is in no sum\n");
 }
 
 #[test]
