@@ -5,6 +5,8 @@ mod builder;
 pub mod config;
 mod facts_of;
 mod inference;
+#[cfg(feature = "otel")]
+pub mod otel;
 mod recorded;
 mod stores;
 mod watch;
@@ -27,6 +29,9 @@ pub use remote_core as remote;
 /// Anthropic.
 #[cfg(feature = "anthropic")]
 pub use runtime_anthropic as anthropic;
+/// Azure OpenAI.
+#[cfg(feature = "azure")]
+pub use runtime_azure as azure;
 /// OpenAI and every upstream that speaks its wire format.
 #[cfg(feature = "openai")]
 pub use runtime_openai as openai;
