@@ -57,10 +57,10 @@ impl Books {
     }
 
     /// Counts an answer that was bought before.
-    pub(crate) fn cached(&self, id: &RequestId, model: &str, account: Account) {
+    pub(crate) fn cached(&self, id: &RequestId, model: &str, account: &Account) {
         let mut row = LedgerRow::new(self.clock.now(), model, id.as_str());
         row.outcome = Outcome::Cached;
-        fill(&mut row, &account);
+        fill(&mut row, account);
         self.write(row);
     }
 

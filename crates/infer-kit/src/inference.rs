@@ -225,7 +225,7 @@ impl Inference {
         let (built, mut reloaded) = inner.plan.runners(&config, &before.built).await?;
         reloaded.removed = before.built.keys().filter(|name| !built.contains_key(*name)).cloned().collect();
         let stores = &inner.plan.stores;
-        stores.may_become(&before.config, &config, inner.plan.own_data)?;
+        Stores::may_become(&before.config, &config, inner.plan.own_data)?;
         let cached =
             stores.cache(&config, &built, &inner.router, Some((&before.config, before.cached.as_deref())))?;
         // The budgets go first: they alone may fail for a reason outside the configuration.
@@ -279,7 +279,7 @@ impl Inference {
         control.tenant = control.tenant.or_else(|| batch.routing.key.clone());
         let (run, outcome) = cached.execute_with(batch, &control).await?;
         if matches!(outcome, CacheOutcome::Hit { .. }) {
-            stores.books.cached(&id, &model, account);
+            stores.books.cached(&id, &model, &account);
         }
         Ok((run, Some(outcome)))
     }

@@ -54,12 +54,7 @@ impl Stores {
     }
 
     /// Refuses what cannot change while files are open.
-    pub(crate) fn may_become(
-        &self,
-        before: &Config,
-        after: &Config,
-        own_data: bool,
-    ) -> Result<(), InferenceError> {
+    pub(crate) fn may_become(before: &Config, after: &Config, own_data: bool) -> Result<(), InferenceError> {
         let refused = [
             ("data", !own_data && before.data != after.data),
             ("ledger", before.ledger != after.ledger),

@@ -68,7 +68,9 @@ impl ModelRunner for Script {
             return Ok(RunHandle::streaming(meta, stream::iter(chunks.map(Ok))));
         }
         let mut whole = Completion::default();
-        chunks.into_iter().for_each(|chunk| whole.push(chunk));
+        for chunk in chunks {
+            whole.push(chunk);
+        }
         Ok(RunHandle::collected(meta, whole))
     }
 
@@ -203,7 +205,9 @@ async fn a_budget_sends_calls_at_the_same_time_to_the_cheaper_route() {
         let inference = inference.clone();
         tokio::spawn(async move { ask(&inference, "dear").await.unwrap() })
     });
-    join_all(asked).await.into_iter().for_each(|answer| assert_eq!(answer.unwrap(), "one two three"));
+    for answer in join_all(asked).await {
+        assert_eq!(answer.unwrap(), "one two three");
+    }
     let rows = report(&inference, Dimension::Provider).await;
     let mut sums: Vec<_> = rows.groups.iter().map(|g| (g.names[0].clone().unwrap(), g.sums.calls)).collect();
     sums.sort();

@@ -228,16 +228,16 @@ async fn a_call_without_a_model_gets_the_configured_one() {
 }
 
 #[tokio::test]
-async fn budgets_that_nobody_keeps_are_refused() {
+async fn budgets_that_come_with_a_reload_are_kept_from_then_on() {
     let scripts = Arc::new(Scripts::default());
-    let inference = started(&scripts, &yaml("a", "b")).await;
-    let text = format!("{}budgets: {{limits: [{{name: all, every: day, usd: 5}}]}}\n", yaml("a", "b"));
-    let error = inference.apply(&source(&text)).await.unwrap_err().to_string();
-    assert!(
-        error.starts_with("configuration: budgets: ")
-            || error.contains("budgets: are set and nobody keeps them"),
-        "{error}"
-    );
+    let inference = started(&scripts, &yaml("x", "y")).await;
+    say(&inference, "m").await.unwrap();
+    let limits = "budgets: {limits: [{name: all, every: total, tokens: 1}]}\n";
+    inference.apply(&source(&format!("{}{limits}", yaml("x", "y")))).await.unwrap();
+    let error = say(&inference, "m").await.unwrap_err();
+    assert_eq!(error.kind(), inference::core::ErrorKind::BudgetExhausted);
+    inference.apply(&source(&yaml("x", "y"))).await.unwrap();
+    say(&inference, "m").await.unwrap();
 }
 
 type Told = mpsc::UnboundedReceiver<Result<Reloaded, String>>;

@@ -173,6 +173,8 @@ impl Kinds {
         Self(vec![
             #[cfg(feature = "openai")]
             Arc::new(Remote::<runtime_openai::OpenAiConfig>::new()),
+            #[cfg(feature = "azure")]
+            Arc::new(Remote::<runtime_azure::AzureConfig>::new()),
             #[cfg(feature = "anthropic")]
             Arc::new(Remote::<runtime_anthropic::AnthropicConfig>::new()),
         ])
@@ -180,8 +182,10 @@ impl Kinds {
 
     /// Adds a kind, in place of one of the same name.
     pub(crate) fn add(&mut self, kind: Arc<dyn Kind>) {
-        self.0.retain(|other| other.name() != kind.name());
-        self.0.push(kind);
+        match self.0.iter_mut().find(|other| other.name() == kind.name()) {
+            Some(other) => *other = kind,
+            None => self.0.push(kind),
+        }
     }
 
     pub(crate) fn of(&self, name: &str) -> Option<&dyn Kind> {

@@ -5,6 +5,7 @@
 
 mod probe;
 
+use remote_core::Presets;
 use serde_json::{Map, Value as Json, json};
 
 use super::kind::Kinds;
@@ -17,8 +18,14 @@ pub(crate) fn whole(kinds: &Kinds) -> Json {
     let mut others = Vec::new();
     for kind in kinds.iter() {
         let reference = json!({"$ref": format!("#/$defs/{}", kind.name())});
-        definitions.insert(kind.name().to_owned(), provider(kind.name(), kind.schema()));
-        others.push(json!({"allOf": [reference, {"required": ["type"]}]}));
+        let presets: Vec<&str> = kind.presets().into_iter().flat_map(Presets::names).collect();
+        definitions.insert(kind.name().to_owned(), provider(kind.name(), &presets, kind.schema()));
+        for preset in &presets {
+            named.insert((*preset).to_owned(), reference.clone());
+        }
+        others.push(
+            json!({"allOf": [reference, {"anyOf": [{"required": ["type"]}, {"required": ["preset"]}]}]}),
+        );
         named.insert(kind.name().to_owned(), reference);
     }
     let mut properties = super::sections::schema();
@@ -42,11 +49,13 @@ pub(crate) fn whole(kinds: &Kinds) -> Json {
 }
 
 /// What every provider understands, together with the settings of one kind.
-fn provider(kind: &str, mut schema: Json) -> Json {
+fn provider(kind: &str, presets: &[&str], mut schema: Json) -> Json {
     let number = |text: &str| or_text(&json!({"type": "number", "exclusiveMinimum": 0, "description": text}));
     let whole = |text: &str| or_text(&json!({"type": "integer", "minimum": 0, "description": text}));
+    let types: Vec<&str> = [kind].into_iter().chain(presets.iter().copied()).collect();
     let own = json!({
-        "type": {"const": kind, "description": "The kind of provider; the entry's name when absent."},
+        "type": {"enum": types, "description": "The kind of provider; the entry's name when absent."},
+        "preset": {"enum": presets, "description": "A known upstream, whose settings stand under those written here."},
         "priority": whole("Lower ones are asked first. 1."),
         "weight": number("Its share of the calls among those of the same priority. 1."),
         "model": {"type": "string", "description": "The model that calls get which name none."},

@@ -115,11 +115,11 @@ const BROKEN: &[(&str, &[&str])] = &[
     ),
     (
         "providers:\n  opnai: {}\n",
-        &["2:10: providers.opnai.type: needs a type, one of openai; did you mean openai?"],
+        &["2:10: providers.opnai.type: needs a type, one of KINDS; did you mean openai?"],
     ),
     (
         "providers:\n  a: {type: opena}\n",
-        &["2:13: providers.a.type: must be one of openai, got \"opena\"; did you mean openai?"],
+        &["2:13: providers.a.type: must be one of KINDS, got \"opena\"; did you mean openai?"],
     ),
     ("providers:\n  openai: sk-key\n", &["2:11: providers.openai: must be a table of settings"]),
     (
@@ -201,9 +201,11 @@ const BROKEN: &[(&str, &[&str])] = &[
 
 #[test]
 fn every_fault_is_one_line_with_its_place_its_path_and_the_way_out() {
+    let kinds = kind::Kinds::default().iter().map(kind::Kind::name).collect::<Vec<_>>().join(", ");
     for (text, expect) in BROKEN {
         let given = faults(text);
-        let expect: Vec<String> = expect.iter().map(|line| format!("llm.yaml:{line}")).collect();
+        let expect: Vec<String> =
+            expect.iter().map(|line| format!("llm.yaml:{}", line.replace("KINDS", &kinds))).collect();
         if expect.is_empty() {
             assert_eq!(given.lines().count(), 1, "{text}\n{given}");
         } else {
@@ -603,5 +605,42 @@ proptest! {
             let entry = &config.tree.entries()[0].1.entries()[0].1.entries()[0].1;
             prop_assert!(matches!(&entry.value, Value::Text(text) if *text == value));
         }
+    }
+}
+
+#[test]
+fn a_known_upstream_is_named_by_its_type_its_preset_or_its_own_name_and_what_is_written_wins() {
+    let fills = [
+        "groq: {}",
+        "groq: {api_key: {env: OTHER}, dialect: {developer_role: keep}}",
+        "x: {type: groq, base_url: http://here}",
+        "x: {preset: Groq, timeout: 3s}",
+        "openai: {preset: groq}",
+    ];
+    let read = |provider: &str| {
+        let text = format!("providers: {{{provider}}}");
+        Reader::default().read(&Source::text(text, Format::Yaml), &Variables::new())
+    };
+    let settings = |provider: &str| {
+        let config = read(provider).unwrap();
+        let entry = config.providers.values().next().unwrap();
+        assert_eq!(entry.kind, "openai");
+        format!("{:?}", entry.settings)
+    };
+    for fill in fills {
+        let settings = settings(fill);
+        assert_eq!(settings.contains("api.groq.com"), !fill.contains("http://here"), "{settings}");
+        assert_eq!(settings.contains("GROQ_API_KEY"), !fill.contains("OTHER"), "{settings}");
+        assert_eq!(settings.contains("AsSystem"), !fill.contains("keep"), "{settings}");
+        assert!(settings.contains("logit_bias"), "{settings}");
+    }
+    for (wrong, says) in [
+        ("grok: {}", "did you mean groq?"),
+        ("x: {type: grooq}", "did you mean groq?"),
+        ("openai: {preset: grooq}", "providers.openai.preset: "),
+        ("openai: {preset: 3}", "providers.openai.preset: must be a name, such as groq"),
+    ] {
+        let faults = read(wrong).unwrap_err().to_string();
+        assert!(faults.contains(says), "{wrong}: {faults}");
     }
 }
