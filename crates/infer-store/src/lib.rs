@@ -1,3 +1,4 @@
+//! What outlives a process or is shared by several.
 #![doc = include_str!("../README.md")]
 
 pub mod budget;

@@ -5,6 +5,7 @@
 
 mod config;
 mod machine;
+mod terms;
 #[cfg(test)]
 mod tests;
 mod window;
@@ -15,7 +16,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 pub use config::{Amount, BudgetConfig, BudgetRule, Every, OnExceed, Scope};
-pub use machine::{Balance, Decision, Exceeded, Machine, Payer, Spend};
+pub use machine::Machine;
+pub use terms::{Balance, Decision, Exceeded, Payer, Spend};
 
 #[cfg(feature = "redis")]
 pub(crate) use machine::Rule;
