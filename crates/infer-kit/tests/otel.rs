@@ -1,7 +1,7 @@
 //! Telemetry over a socket, decoded as a collector decodes it. One test has a subscriber: what `tracing` remembers of
 //! each place in the code is one for the whole process.
 #![cfg(all(feature = "otel", feature = "openai"))]
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -112,8 +112,9 @@ async fn a_call_becomes_a_span_and_metrics_and_neither_has_a_word_of_it() {
             assert!(!body.contains(word), "{word}");
         }
     }
-    let to =
-        |path: &str| seen.iter().filter(|request| request.uri == path).map(|request| request.body.clone());
+    let to = |path: &'static str| {
+        seen.iter().filter(move |request| request.uri == path).map(|request| request.body.clone())
+    };
 
     let traces: Vec<_> =
         to("/v1/traces").map(|body| ExportTraceServiceRequest::decode(body).unwrap()).collect();
@@ -138,10 +139,12 @@ async fn a_call_becomes_a_span_and_metrics_and_neither_has_a_word_of_it() {
         ("gen_ai.response.model", "gpt-4o-2024-08-06"),
         ("gen_ai.usage.input_tokens", "Some(IntValue(100))"),
         ("gen_ai.usage.output_tokens", "Some(IntValue(3))"),
+        ("http.response.status_code", "Some(IntValue(200))"),
         ("infer.provider", "eu"),
     ] {
         assert_eq!(told.get(name).map(String::as_str), Some(value), "{name}");
     }
+    assert!(told["gen_ai.response.finish_reasons"].starts_with("Some(ArrayValue"), "{told:?}");
     assert_eq!(texts(&failed.attributes)["error.type"], "invalid_request");
     assert_eq!(failed.status.as_ref().unwrap().code, 2, "an error");
 

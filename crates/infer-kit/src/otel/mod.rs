@@ -46,6 +46,7 @@
 //! Variables such as `OTEL_EXPORTER_OTLP_ENDPOINT` change nothing here, except `OTEL_EXPORTER_OTLP_COMPRESSION`: write
 //! `${OTEL_EXPORTER_OTLP_ENDPOINT}` into the configuration where they should.
 
+mod attributes;
 mod collector;
 mod config;
 mod metrics;

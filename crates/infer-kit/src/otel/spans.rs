@@ -14,6 +14,8 @@ use opentelemetry_sdk::trace::{
     BatchConfigBuilder, BatchSpanProcessor, Span, SpanData, SpanExporter, SpanProcessor,
 };
 
+use super::attributes;
+
 /// The most spans of one export.
 const BATCH: usize = 512;
 
@@ -107,9 +109,10 @@ struct Counted<E> {
 }
 
 impl<E: SpanExporter> SpanExporter for Counted<E> {
-    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+    async fn export(&self, mut batch: Vec<SpanData>) -> OTelSdkResult {
         let spans = batch.len();
         self.queue.leave(spans);
+        batch.iter_mut().for_each(attributes::retype);
         let outcome = self.inner.export(batch).await;
         if outcome.is_err() {
             self.queue.lost.fetch_add(spans as u64, Ordering::Relaxed);
