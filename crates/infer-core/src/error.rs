@@ -219,6 +219,7 @@ impl InferenceError {
             ErrorKind::PermissionDenied => Self::PermissionDenied { at },
             ErrorKind::RateLimited => Self::RateLimited { at, retry_after },
             ErrorKind::QuotaExhausted => Self::QuotaExhausted { at },
+            ErrorKind::BudgetExhausted => Self::BudgetExhausted { at },
             ErrorKind::Overloaded => Self::Overloaded { at, retry_after },
             ErrorKind::StreamInterrupted => Self::StreamInterrupted { at, source: None },
             _ => Self::Upstream { at, retry_after },
