@@ -43,8 +43,10 @@
 //! most programs have. Requests go through the [`Transport`] of all other calls, so no second HTTP client and no gRPC
 //! comes in.
 //!
-//! Variables such as `OTEL_EXPORTER_OTLP_ENDPOINT` change nothing here, except `OTEL_EXPORTER_OTLP_COMPRESSION`: write
-//! `${OTEL_EXPORTER_OTLP_ENDPOINT}` into the configuration where they should.
+//! **Environment.** `OTEL_EXPORTER_OTLP_ENDPOINT`, `…_HEADERS`, `…_TIMEOUT` and `…_PROTOCOL`, `OTEL_SERVICE_NAME`,
+//! `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_TRACES_SAMPLER` change nothing: [`OtelConfig`] alone says where telemetry goes and
+//! what is sent along. How it is written still follows OpenTelemetry's own variables, such as
+//! `OTEL_EXPORTER_OTLP_COMPRESSION`, `…_METRICS_TEMPORALITY_PREFERENCE` and `OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT`.
 
 mod attributes;
 mod collector;
