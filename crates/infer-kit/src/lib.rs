@@ -1,3 +1,4 @@
+//! Remote language models from one file: the rollup of this workspace.
 #![doc = include_str!("../README.md")]
 
 mod books;
