@@ -1,6 +1,5 @@
 //! What real providers tell of their calls, against a simulated upstream.
 #![cfg(feature = "openai")]
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
 
 use futures_util::StreamExt as _;
 use inference::Inference;
