@@ -129,7 +129,8 @@ impl Books {
         row.usage = record.usage.unwrap_or_default();
         row.cost = match record.cost {
             Cost::Known(cost) => RowCost::Priced(cost.total()),
-            Cost::Unpriced(Unpriced::Failed) if record.attempts == 0 => RowCost::Nothing,
+            // What failed before an answer began is billed by nobody.
+            Cost::Unpriced(Unpriced::Failed) => RowCost::Nothing,
             Cost::Unpriced(reason) => RowCost::Unpriced(reason.name().to_owned()),
             _ => RowCost::Unpriced("unknown".to_owned()),
         };

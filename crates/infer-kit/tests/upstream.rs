@@ -47,6 +47,13 @@ async fn rows_and_budgets_agree_on_calls_that_ended_were_cut_or_left_and_on_spli
         ("text-embedding-3-small", 2),
     ];
     assert_eq!(calls, expect.map(|(model, calls)| (model.into(), calls)));
+    let unpriced = |model: &str| {
+        let report = by(Dimension::Model);
+        let group = report.groups.iter().find(|group| group.names[0].as_deref() == Some(model));
+        group.unwrap().sums.unpriced
+    };
+    // What was refused costs nothing; what was cut costs something that nobody knows.
+    assert_eq!((unpriced("sim-error-400"), unpriced("sim-cut"), unpriced("gpt-4o-mini")), (0, 1, 0));
     for (dimension, name, calls) in [(Dimension::Key, "team", 6), (Dimension::Provider, "openai", 6)] {
         let report = by(dimension);
         let groups: Vec<_> = report.groups.iter().map(|g| (g.names[0].as_deref(), g.sums.calls)).collect();

@@ -57,7 +57,7 @@ pub enum RowCost {
     Priced(Usd),
     /// Nobody knows, and why. Unpriced is never free.
     Unpriced(String),
-    /// Nothing was bought: refused before it was sent, or answered from the cache.
+    /// Nothing was bought: refused, failed before an answer began, or answered from the cache.
     #[default]
     Nothing,
 }
