@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use xshell::{Shell, cmd};
 
+use crate::features::Features;
 use crate::workspace::{Workspace, cargo};
 
 /// Run the tests, then the examples in the docs.
@@ -10,6 +11,8 @@ use crate::workspace::{Workspace, cargo};
 /// Uses `cargo nextest` when it is installed, else `cargo test`. Whatever stands after `--` goes to
 /// that runner: a filter, `-p CRATE`, `--no-capture`. With such arguments the examples in the docs
 /// are left out, since a filter rarely means them. A run in which no test matched is a failure.
+///
+/// All features are on, so that what stands behind one is tested too; a picked package has its default ones.
 ///
 /// Tests against paid services and real models are ignored here; `cargo xtask real` runs the latter.
 #[derive(Debug, Default, clap::Args)]
@@ -32,19 +35,19 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if let Some(cases) = args.props {
         shell.set_var("PROPTEST_CASES", cases.to_string());
     }
-    let scope = scope(&args.args);
+    let scope = scope(&args.args, &Features::of(&workspace));
     if has_nextest(&shell) {
         let nextest = cargo(&shell).args(["nextest", "run", "--no-tests", "fail"]);
-        nextest.args(scope).args(&args.args).run()?;
+        nextest.args(&scope).args(&args.args).run()?;
     } else {
         let mut call: Vec<&str> = vec!["test", "--tests"];
-        call.extend(scope);
+        call.extend(scope.iter().map(String::as_str));
         call.extend(args.args.iter().map(String::as_str));
         ensure_some_match(&shell, &call)?;
         cargo(&shell).args(call).run()?;
     }
     if args.args.is_empty() {
-        cargo(&shell).args(["test", "--doc", "--workspace"]).run()?;
+        cargo(&shell).args(["test", "--doc"]).args(scope).run()?;
     }
     Ok(())
 }
@@ -70,11 +73,16 @@ fn has_nextest(shell: &Shell) -> bool {
     cmd!(shell, "cargo-nextest --version").quiet().ignore_stdout().ignore_stderr().run().is_ok()
 }
 
-/// The whole workspace, unless the caller picked packages.
-fn scope(args: &[String]) -> Option<&'static str> {
+/// The whole workspace with every feature that can be built here, unless the caller picked packages.
+fn scope(args: &[String], features: &Features) -> Vec<String> {
     let ours = args.iter().take_while(|arg| *arg != "--");
     let picked = ours.into_iter().any(|a| a.starts_with("-p") || a.starts_with("--package"));
-    (!picked).then_some("--workspace")
+    if picked {
+        return Vec::new();
+    }
+    let mut scope = vec!["--workspace".to_owned()];
+    scope.extend(features.all());
+    scope
 }
 
 #[cfg(test)]
@@ -87,15 +95,22 @@ mod tests {
 
     #[test]
     fn without_a_package_the_whole_workspace_is_tested() {
-        assert_eq!(scope(&words("")), Some("--workspace"));
-        assert_eq!(scope(&words("breaker --no-capture")), Some("--workspace"));
-        assert_eq!(scope(&words("-- -p")), Some("--workspace"));
+        let features = Features::of(&Workspace::load().unwrap());
+        for args in ["", "breaker --no-capture", "-- -p"] {
+            let scope = scope(&words(args), &features);
+            assert_eq!(
+                (scope[0].as_str(), &scope[1..]),
+                ("--workspace", features.all().as_slice()),
+                "{args}"
+            );
+        }
     }
 
     #[test]
     fn a_picked_package_is_not_widened_to_the_workspace() {
         for args in ["-p remote-core", "--package=remote-core", "-premote-core breaker"] {
-            assert_eq!(scope(&words(args)), None, "{args}");
+            let features = Features::of(&Workspace::load().unwrap());
+            assert!(scope(&words(args), &features).is_empty(), "{args}");
         }
     }
 
