@@ -13,7 +13,7 @@ use super::config::CacheConfig;
 use crate::clock::{micros, moment};
 use crate::codec::{Reader, put_number};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// An answer that is kept.
 #[derive(Clone, Debug, PartialEq)]
@@ -144,7 +144,7 @@ impl WrittenLogprob {
 }
 
 type WrittenFinding = (String, bool, Option<String>, Option<bool>);
-type WrittenUsage = ([u64; 11], Option<String>);
+type WrittenUsage = ([u64; 12], Option<String>);
 type WrittenServed = (Option<String>, Option<String>, Option<String>, Option<String>, Option<u64>);
 
 impl Written {
@@ -284,6 +284,7 @@ fn write_usage(usage: &Usage) -> WrittenUsage {
         usage.output_audio_tokens,
         usage.accepted_prediction_tokens,
         usage.rejected_prediction_tokens,
+        usage.long_cache_write_tokens,
     ];
     (counts, usage.reported_cost.map(picos))
 }
@@ -302,6 +303,7 @@ fn read_usage((counts, reported): WrittenUsage) -> Usage {
         usage.output_audio_tokens,
         usage.accepted_prediction_tokens,
         usage.rejected_prediction_tokens,
+        usage.long_cache_write_tokens,
     ] = counts;
     usage.reported_cost = reported.and_then(|picos| picos.parse().ok()).map(Usd::from_picos);
     usage
@@ -363,7 +365,7 @@ mod tests {
         #[test]
         fn writing_loses_nothing(
             choices in prop::collection::vec(choice(), 0..3),
-            counts in prop::option::of(any::<[u64; 11]>()),
+            counts in prop::option::of(any::<[u64; 12]>()),
             cost in prop::option::of(any::<u64>()),
             wire in prop::option::of(prop::collection::vec(any::<u8>(), 0..50)),
             id in prop::option::of(words()),

@@ -210,6 +210,9 @@ fn read_row(reader: &mut Reader<'_>, context: &mut Context, names: &Names) -> Op
     })
 }
 
+/// The bit of tokens kept longer in a prompt cache. After that of the reported cost, so that rows from before it still read.
+const LONG_CACHE_WRITE: u32 = 1 << 12;
+
 /// A bit for every count that is not what it is for most calls, then those counts.
 fn write_usage(out: &mut Vec<u8>, usage: &Usage) {
     let sum = usage.input_tokens.saturating_add(usage.output_tokens);
@@ -234,12 +237,16 @@ fn write_usage(out: &mut Vec<u8>, usage: &Usage) {
                 if count == usual { bits } else { bits | 1_u32 << place }
             },
         );
-    put_number(out, present);
+    let long = if usage.long_cache_write_tokens > 0 { LONG_CACHE_WRITE } else { 0 };
+    put_number(out, present | long);
     for (count, _) in counts.into_iter().filter(|(count, usual)| count != usual) {
         put_number(out, count);
     }
     if let Some(cost) = usage.reported_cost {
         put_number(out, cost.picos());
+    }
+    if usage.long_cache_write_tokens > 0 {
+        put_number(out, usage.long_cache_write_tokens);
     }
 }
 
@@ -260,6 +267,9 @@ fn read_usage(reader: &mut Reader<'_>) -> Option<Usage> {
     usage.rejected_prediction_tokens = count(10)?.unwrap_or(0);
     if present & (1 << 11) != 0 {
         usage.reported_cost = Some(Usd::from_picos(reader.large()?));
+    }
+    if present & LONG_CACHE_WRITE != 0 {
+        usage.long_cache_write_tokens = reader.number()?;
     }
     Some(usage)
 }
@@ -340,7 +350,7 @@ mod tests {
     use super::*;
 
     fn usage() -> impl Strategy<Value = Usage> {
-        (any::<[u32; 11]>(), any::<u16>(), proptest::option::of(any::<u64>())).prop_map(
+        (any::<[u32; 12]>(), any::<u16>(), proptest::option::of(any::<u64>())).prop_map(
             |(counts, mask, cost)| {
                 let pick = |place: usize| if mask & (1 << place) == 0 { 0 } else { u64::from(counts[place]) };
                 let mut usage = Usage::new(pick(0), pick(1));
@@ -353,6 +363,7 @@ mod tests {
                 usage.output_audio_tokens = pick(8);
                 usage.accepted_prediction_tokens = pick(9);
                 usage.rejected_prediction_tokens = pick(10);
+                usage.long_cache_write_tokens = pick(11);
                 usage.reported_cost = cost.map(|picos| Usd::from_picos(picos.into()));
                 usage
             },
