@@ -198,7 +198,7 @@ static LAWS: &[Law] = &[
     },
     Law {
         krate: "infer-gateway",
-        ours: &["infer-core", "wire-chat", "infer-store", "infer-kit"],
+        ours: &["infer-core", "wire-*", "infer-store", "infer-kit"],
         optional: &[],
         never: &[],
     },

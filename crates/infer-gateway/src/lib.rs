@@ -1,0 +1,10 @@
+//! An OpenAI-compatible gateway over everything an `llm.yaml` describes.
+#![doc = include_str!("../README.md")]
+
+mod caller;
+mod config;
+mod denial;
+mod observe;
+
+pub use config::{AdminKey, AdmissionConfig, CorsConfig, GatewayConfig, TlsConfig};
+pub use observe::{Ending, Observer, Seen};
