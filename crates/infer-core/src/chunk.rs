@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use bytes::Bytes;
-
-use crate::{CostEstimate, Filters, RawJson, ToolCallDelta, Usage};
+use crate::{CostEstimate, Filters, RawJson, ToolCallDelta, Usage, Wire};
 
 /// One piece of an answer.
 ///
@@ -42,7 +40,7 @@ pub struct TokenChunk {
     /// The event as received, on the first piece decoded from it; further pieces of the same event have an empty one.
     ///
     /// `None` means that this piece was made here, so whoever passes it on has to encode it.
-    pub wire: Option<Bytes>,
+    pub wire: Option<Wire>,
 }
 
 impl TokenChunk {

@@ -1,10 +1,8 @@
 //! A whole answer, and how pieces add up to one.
 
-use bytes::Bytes;
-
 use crate::{
     Audio, Content, CostEstimate, Filters, FinishReason, Logprobs, Message, RawJson, Role, Served,
-    TokenChunk, ToolCall, ToolCallDelta, Usage,
+    TokenChunk, ToolCall, ToolCallDelta, Usage, Wire,
 };
 
 /// A whole answer; every choice is kept apart.
@@ -20,7 +18,7 @@ pub struct Completion {
     /// Who answered.
     pub served: Served,
     /// The body as received; `None` for an answer put together from pieces.
-    pub wire: Option<Bytes>,
+    pub wire: Option<Wire>,
 }
 
 /// One answer of several.

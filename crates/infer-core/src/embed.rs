@@ -1,6 +1,8 @@
 //! Embeddings: texts in, vectors out.
 
-use crate::{CostEstimate, Extra, RawJson, RequestId, Routing, Usage};
+use std::sync::Arc;
+
+use crate::{CostEstimate, Extra, RawJson, RequestId, Routing, Tried, Usage};
 
 /// One request for embeddings.
 ///
@@ -117,4 +119,8 @@ pub struct Embeddings {
     pub usage: Option<Usage>,
     /// What they cost; `None` when the price is not known.
     pub cost: Option<CostEstimate>,
+    /// Whose answer it is, by the provider's name in this process. Filled in by a router.
+    pub provider: Option<Arc<str>>,
+    /// Targets that were asked before, and what each failed with. Filled in by a router.
+    pub tried: Vec<Tried>,
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_core::Stream;
 
-use crate::{Completion, InferenceError, RequestId, TokenChunk};
+use crate::{Completion, InferenceError, RequestId, TokenChunk, Tried};
 
 /// Pieces of an answer, ended by `None` after a finish reason, or by one error.
 pub type TokenStream = Pin<Box<dyn Stream<Item = Result<TokenChunk, InferenceError>> + Send>>;
@@ -31,6 +31,8 @@ pub struct RunMeta {
     pub time_to_first_chunk: Option<Duration>,
     /// What the upstream says of its limits.
     pub rate_limits: Option<Box<RateLimits>>,
+    /// Targets that were asked before the one that answers, and what each failed with. Filled in by a router.
+    pub tried: Vec<Tried>,
 }
 
 impl RunMeta {
@@ -44,6 +46,7 @@ impl RunMeta {
             time_to_head: None,
             time_to_first_chunk: None,
             rate_limits: None,
+            tried: Vec::new(),
         }
     }
 }

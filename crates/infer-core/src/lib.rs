@@ -44,6 +44,7 @@ mod routing;
 mod runner;
 mod tool;
 mod usage;
+mod wire;
 
 pub use batch::{ExecuteBatch, JsonSchema, Priority, ReasoningEffort, ResponseFormat, RunMode, Sampling};
 pub use cause::{DecodeKind, TimeoutPhase, TransportKind};
@@ -59,7 +60,7 @@ pub use handle::{RateLimits, RunHandle, RunMeta, TokenStream};
 pub use json::{Extra, RawJson};
 pub use listing::{Health, ListedModel};
 pub use message::{
-    Content, FileSource, MediaSource, Message, Messages, Part, RawMessages, ReadMessages, Role, WireFormat,
+    Content, FileSource, MediaSource, Message, Messages, Part, RawMessages, ReadMessages, Role,
 };
 pub use origin::Origin;
 pub use policy::{BreakerEffect, ErrorClass, ErrorKind, Policy, Retryability};
@@ -69,3 +70,4 @@ pub use routing::{Failover, Routing, Tried};
 pub use runner::{Capabilities, ModelRunner, RunnerInfo};
 pub use tool::{FunctionTool, ToolCall, ToolCallDelta, ToolChoice, ToolKind, ToolSpec};
 pub use usage::Usage;
+pub use wire::{Wire, WireFormat};

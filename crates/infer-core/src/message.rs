@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use crate::{Extra, InferenceError, RawJson, ToolCall};
+use crate::{Extra, InferenceError, RawJson, ToolCall, WireFormat};
 
 /// Who speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -252,15 +252,6 @@ pub enum FileSource {
         /// A data URL or base64.
         data: String,
     },
-}
-
-/// The name of a wire format, so that raw messages are only copied between equals.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct WireFormat(pub &'static str);
-
-impl WireFormat {
-    /// OpenAI's Chat Completions.
-    pub const CHAT_COMPLETIONS: Self = Self("chat-completions");
 }
 
 /// The function that reads raw messages of one wire format.

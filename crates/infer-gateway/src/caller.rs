@@ -31,7 +31,10 @@ impl Caller {
             Some(key) if !key.allows(model) => Err(Denial::new(
                 StatusCode::FORBIDDEN,
                 "model_not_allowed",
-                format!("the key {:?} may not use the model {model:?}: ask for another, or whoever made the key", key.name),
+                format!(
+                    "the key {:?} may not use the model {model:?}: ask for another, or whoever made the key",
+                    key.name
+                ),
             )),
             _ => Ok(()),
         }
@@ -46,7 +49,8 @@ pub(crate) fn caller(state: &State, headers: &HeaderMap) -> Result<Caller, Denia
     if !state.asks_for_keys() {
         return Ok(Caller { key: None });
     }
-    let unauthorized = |message: &str| Denial::new(StatusCode::UNAUTHORIZED, "invalid_api_key", message).for_good();
+    let unauthorized =
+        |message: &str| Denial::new(StatusCode::UNAUTHORIZED, "invalid_api_key", message).for_good();
     let Some(secret) = presented(headers) else {
         return Err(unauthorized(
             "no key: send one as Authorization: Bearer, x-api-key or api-key; `infer keys create` makes one",

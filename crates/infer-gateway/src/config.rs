@@ -180,7 +180,8 @@ impl GatewayConfig {
             }
         }
         if self.max_body_bytes < 1024 {
-            faults.push(format!("gateway.max_body_bytes: must be at least 1024, got {}", self.max_body_bytes));
+            faults
+                .push(format!("gateway.max_body_bytes: must be at least 1024, got {}", self.max_body_bytes));
         }
         if self.admission.max_in_flight == 0 {
             faults.push("gateway.admission.max_in_flight: must be above 0".to_owned());
@@ -196,7 +197,10 @@ impl GatewayConfig {
         for (place, origin) in self.cors.origins.iter().enumerate() {
             let is_origin = origin == "*"
                 || origin.parse::<http::Uri>().is_ok_and(|uri| {
-                    uri.scheme().is_some() && uri.authority().is_some() && uri.path() == "/" && !origin.ends_with('/')
+                    uri.scheme().is_some()
+                        && uri.authority().is_some()
+                        && uri.path() == "/"
+                        && !origin.ends_with('/')
                 });
             if !is_origin {
                 faults.push(format!(

@@ -227,10 +227,8 @@ mod tests {
 
     #[test]
     fn the_wait_is_never_said_too_short() {
-        let error = InferenceError::QueueFull {
-            at: Box::default(),
-            retry_after: Duration::from_millis(1_001),
-        };
+        let error =
+            InferenceError::QueueFull { at: Box::default(), retry_after: Duration::from_millis(1_001) };
         let response = failed(error);
         assert_eq!(response.headers()["retry-after"], "2");
         assert_eq!(response.headers()["retry-after-ms"], "1002");
@@ -243,7 +241,9 @@ mod tests {
             at.status = status;
             InferenceError::CircuitOpen { at: Box::new(at), retry_after: Duration::from_secs(3) }
         };
-        assert!(matches!(Failure::from(open(None)), Failure::Denied(denial) if denial.code == "no_healthy_target"));
+        assert!(
+            matches!(Failure::from(open(None)), Failure::Denied(denial) if denial.code == "no_healthy_target")
+        );
         let told = failed(open(Some(529)));
         assert_eq!((told.status().as_u16(), &told.headers()["retry-after"]), (529, &HeaderValue::from(3)));
     }

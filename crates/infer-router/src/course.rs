@@ -61,6 +61,8 @@ pub(crate) struct Won<T> {
     pub(crate) answer: T,
     pub(crate) held: Held,
     pub(crate) provider: Arc<str>,
+    /// Targets that failed before.
+    pub(crate) tried: Vec<Tried>,
 }
 
 /// A target about to be asked.
@@ -121,7 +123,8 @@ impl<W: Work> Course<'_, W> {
             match ended.result {
                 Ok((answer, held)) => {
                     let provider = Arc::clone(ended.who.provider.name());
-                    return Ok(Won { answer, held, provider });
+                    let tried = std::mem::take(&mut self.so_far.tried);
+                    return Ok(Won { answer, held, provider, tried });
                 }
                 Err(error) => self.after(ended.who, ended.took, error)?,
             }

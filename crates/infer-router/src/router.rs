@@ -268,12 +268,14 @@ impl ModelRunner for Router {
         let span = span(&request_id, &course.route.name);
         let mut won = course.run().instrument(span).await?;
         match won.answer {
-            Answer::Whole(meta, whole) => {
+            Answer::Whole(mut meta, whole) => {
+                meta.tried = won.tried;
                 won.held.settle(Spent { end: End::Whole, usage: whole.usage, cost: whole.cost });
                 Ok(RunHandle::collected(meta, *whole))
             }
             Answer::Streamed(run) => {
-                let meta = run.meta().clone();
+                let mut meta = run.meta().clone();
+                meta.tried = won.tried;
                 let stream = RoutedStream::new(run.into_stream(), won.held, due, won.provider, request_id);
                 Ok(RunHandle::streaming(meta, stream))
             }
@@ -299,6 +301,8 @@ impl ModelRunner for Router {
         let span = span(course.work.request_id(), &course.route.name);
         let mut won = course.run().instrument(span).await?;
         won.held.settle(Spent { end: End::Whole, usage: won.answer.usage, cost: won.answer.cost });
+        won.answer.provider = Some(won.provider);
+        won.answer.tried = won.tried;
         Ok(won.answer)
     }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use infer_core::{
     Choice, Codec, Completion, DecodeKind, EmbedBatch, Embeddings, ErrorBody, ExecuteBatch, InferenceError,
-    ListedModel, WireFault,
+    ListedModel, Wire, WireFault, WireFormat,
 };
 
 use crate::choice::ChoiceState;
@@ -83,7 +83,7 @@ impl Codec for ChatCodec {
         }
         whole.served = answer.news(&whole.served).map(|news| *news).unwrap_or_default();
         whole.usage = answer.usage().and_then(usage::read);
-        whole.wire = Some(body.clone());
+        whole.wire = Some(Wire::new(WireFormat::CHAT_COMPLETIONS, body.clone()));
         Ok(whole)
     }
 
@@ -268,7 +268,7 @@ mod tests {
         let body = Bytes::from_static(br#"{"choices":[{"message":{"content":null},"finish_reason":null}]}"#);
         let whole = ChatCodec::default().decode_full(&body).unwrap();
         assert_eq!(whole.choices, [Choice::new(0)]);
-        assert_eq!(whole.wire, Some(body));
+        assert_eq!(whole.wire.as_ref().map(Wire::bytes), Some(&body));
     }
 
     #[test]

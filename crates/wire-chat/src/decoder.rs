@@ -1,7 +1,9 @@
 //! Reads a stream of events into pieces, and says whether it was complete.
 
 use bytes::Bytes;
-use infer_core::{DecodeKind, EventDecoder, FilterFinding, Served, Step, TokenChunk, WireFault};
+use infer_core::{
+    DecodeKind, EventDecoder, FilterFinding, Served, Step, TokenChunk, Wire, WireFault, WireFormat,
+};
 use serde_json::value::RawValue;
 
 use crate::choice::ChoiceState;
@@ -41,6 +43,11 @@ enum State {
     Open,
     Done,
     Failed,
+}
+
+/// Bytes of this format.
+fn wire(bytes: Bytes) -> Wire {
+    Wire::new(WireFormat::CHAT_COMPLETIONS, bytes)
 }
 
 impl EventDecoder for ChatDecoder {
@@ -110,7 +117,7 @@ impl ChatDecoder {
         }
         let mut pieces = out.iter_mut().skip(begin);
         if let Some(first) = pieces.next() {
-            first.wire = Some(data.clone());
+            first.wire = Some(wire(data.clone()));
             first.usage = answer.usage().and_then(usage::read);
             first.served = answer.news(&self.served);
             if let Some(news) = &first.served {
@@ -119,7 +126,7 @@ impl ChatDecoder {
             self.template =
                 content.and_then(|content| Template::of(data, first, content, answer.obfuscation));
         }
-        pieces.for_each(|further| further.wire = Some(Bytes::new()));
+        pieces.for_each(|further| further.wire = Some(wire(Bytes::new())));
         Ok(Step::More)
     }
 
@@ -181,7 +188,7 @@ impl ChatDecoder {
             if let Some(finish) = choice.as_mut().and_then(ChoiceState::silent_finish) {
                 let mut chunk = TokenChunk::finish(index, finish);
                 // Whoever passes events on has already passed on the one that said it.
-                chunk.wire = Some(Bytes::new());
+                chunk.wire = Some(wire(Bytes::new()));
                 out.push(chunk);
             }
         }
@@ -228,7 +235,7 @@ mod tests {
         for data in ["{}", r#"{"choices":[]}"#, r#"{"choices":null}"#, r#"{"choices":[{"index":0}]}"#] {
             let (step, out) = event(&mut decoder, data).unwrap();
             assert_eq!((step, out.len()), (Step::More, 1), "{data}");
-            assert_eq!(out[0].wire.as_deref(), Some(data.as_bytes()));
+            assert_eq!(out[0].wire.as_ref().map(|wire| &wire.bytes()[..]), Some(data.as_bytes()));
             assert!(!out[0].is_content());
         }
     }
@@ -238,8 +245,8 @@ mod tests {
         let data = r#"{"choices":[{"index":1,"delta":{"content":"b"}},{"index":0,"delta":{"content":"a"}}]}"#;
         let (_, out) = event(&mut ChatDecoder::default(), data).unwrap();
         assert_eq!((out[0].index, out[0].text.as_str()), (1, "b"));
-        assert_eq!(out[0].wire.as_deref(), Some(data.as_bytes()));
-        assert_eq!(out[1].wire.as_deref(), Some(&b""[..]));
+        assert_eq!(out[0].wire.as_ref().map(|wire| &wire.bytes()[..]), Some(data.as_bytes()));
+        assert_eq!(out[1].wire.as_ref().map(|wire| &wire.bytes()[..]), Some(&b""[..]));
     }
 
     #[test]

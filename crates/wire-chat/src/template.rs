@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use infer_core::TokenChunk;
+use infer_core::{TokenChunk, Wire, WireFormat};
 use serde_json::value::RawValue;
 
 use crate::json;
@@ -78,7 +78,7 @@ impl Template {
             std::str::from_utf8(text).ok()?.to_owned()
         };
         let mut chunk = TokenChunk::text(self.index, text);
-        chunk.wire = Some(event.clone());
+        chunk.wire = Some(Wire::new(WireFormat::CHAT_COMPLETIONS, event.clone()));
         Some(chunk)
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
-use infer_core::{Codec, EventDecoder, Step, TokenChunk};
+use infer_core::{Codec, EventDecoder, Step, TokenChunk, Wire};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -85,7 +85,7 @@ proptest! {
                 if chunk.finish.is_some() {
                     finished.insert(chunk.index);
                 }
-                let from_event = |wire: &Bytes| wire.is_empty() || *wire == data;
+                let from_event = |wire: &Wire| wire.bytes().is_empty() || *wire.bytes() == data;
                 prop_assert!(chunk.wire.as_ref().is_some_and(from_event), "a piece without its event");
                 writer.write(chunk);
             }

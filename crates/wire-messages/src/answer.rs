@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use infer_core::{Choice, Completion, DecodeKind, RawJson, ToolCall, WireFault};
+use infer_core::{Choice, Completion, DecodeKind, RawJson, ToolCall, Wire, WireFault};
 use serde_json::value::RawValue;
 
+use crate::MESSAGES;
 use crate::dto::{Answer, RawBlock, is_truthy, object, reported, said, utf8};
 use crate::finish::{explanation, finish};
 use crate::json::{filled, string};
@@ -48,7 +49,7 @@ pub(crate) fn read(body: &Bytes) -> Result<Completion, WireFault> {
     whole.served = answer.served();
     whole.served.service_tier = tally.service_tier;
     whole.choices.push(choice);
-    whole.wire = Some(body.clone());
+    whole.wire = Some(Wire::new(MESSAGES, body.clone()));
     Ok(whole)
 }
 

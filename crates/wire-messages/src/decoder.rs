@@ -1,8 +1,9 @@
 //! Reads a stream of events into pieces, and says whether it was complete.
 
 use bytes::Bytes;
-use infer_core::{EventDecoder, Served, Step, TokenChunk, WireFault};
+use infer_core::{EventDecoder, Served, Step, TokenChunk, Wire, WireFault};
 
+use crate::MESSAGES;
 use crate::dto::{Answer, Delta, Event, is_truthy, object, reported, utf8};
 use crate::finish::{explanation, finish};
 use crate::json::{count, filled};
@@ -92,7 +93,7 @@ impl MessagesDecoder {
             Err(_) if is_unknown || name == "ping" => Step::More,
             Err(fault) => return Err(fault),
         };
-        chunk.wire = Some(data.clone());
+        chunk.wire = Some(Wire::new(MESSAGES, data.clone()));
         out.push(chunk);
         Ok(step)
     }
@@ -239,7 +240,7 @@ mod tests {
         for (name, data) in odd.into_iter().chain([("", START), ("", END), ("", STOP)]) {
             let (_, out) = named(&mut decoder, name, data).unwrap();
             assert_eq!(out.len(), 1, "{data}");
-            assert_eq!(out[0].wire.as_deref(), Some(data.as_bytes()));
+            assert_eq!(out[0].wire.as_ref().map(|wire| &wire.bytes()[..]), Some(data.as_bytes()));
         }
     }
 

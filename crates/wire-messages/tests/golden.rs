@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use frames::{Event, frames};
 use infer_core::{
-    Codec, Completion, DecodeKind, ErrorBody, ErrorKind, EventDecoder, FinishReason, Step, WireFault,
+    Codec, Completion, DecodeKind, ErrorBody, ErrorKind, EventDecoder, FinishReason, Step, Wire, WireFault,
 };
 use serde_json::Value;
 use wire_messages::{MessagesCodec, MessagesDecoder};
@@ -239,7 +239,7 @@ fn nothing_an_upstream_sent_is_lost_on_the_way_through() {
             let mut chunks = Vec::new();
             let Ok(step) = decoder.event(&event.name, &event.data, &mut chunks) else { break };
             assert_eq!(chunks.len(), 1, "{file}");
-            assert_eq!(chunks[0].wire.as_ref(), Some(&event.data), "{file}");
+            assert_eq!(chunks[0].wire.as_ref().map(Wire::bytes), Some(&event.data), "{file}");
             if step == Step::Done {
                 break;
             }

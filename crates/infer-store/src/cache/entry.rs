@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use infer_core::{
     Audio, Choice, Completion, CostEstimate, ExecuteBatch, FilterFinding, Filters, FinishKind, FinishReason,
-    Logprobs, RawJson, Served, TokenLogprob, ToolCall, ToolKind, Usage, Usd,
+    Logprobs, RawJson, Served, TokenLogprob, ToolCall, ToolKind, Usage, Usd, Wire, WireFormat,
 };
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,7 @@ use super::config::CacheConfig;
 use crate::clock::{micros, moment};
 use crate::codec::{Reader, put_number};
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// An answer that is kept.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,13 +50,13 @@ impl Entry {
                 + calls
                 + logprobs
         };
-        let wire = self.completion.wire.as_ref().map_or(0, Bytes::len);
+        let wire = self.completion.wire.as_ref().map_or(0, |wire| wire.bytes().len());
         256 + wire + self.completion.choices.iter().map(choice).sum::<usize>()
     }
 
     pub(crate) fn to_bytes(&self) -> Option<Vec<u8>> {
         let json = serde_json::to_vec(&Written::of(self)).ok()?;
-        let wire = self.completion.wire.as_deref().unwrap_or_default();
+        let wire = self.completion.wire.as_ref().map(|wire| &wire.bytes()[..]).unwrap_or_default();
         let mut out = Vec::with_capacity(json.len() + wire.len() + 16);
         out.push(VERSION);
         put_number(&mut out, json.len() as u64);
@@ -108,7 +108,8 @@ struct Written {
     choices: Vec<WrittenChoice>,
     usage: Option<WrittenUsage>,
     served: WrittenServed,
-    has_wire: bool,
+    /// The format of the bytes that follow.
+    wire: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -163,7 +164,7 @@ impl Written {
                 served.service_tier.clone(),
                 served.created,
             ),
-            has_wire: completion.wire.is_some(),
+            wire: completion.wire.as_ref().map(|wire| wire.format().0.to_owned()),
         }
     }
 
@@ -175,7 +176,8 @@ impl Written {
         let mut served = Served::default();
         (served.id, served.model, served.fingerprint, served.service_tier, served.created) = self.served;
         completion.served = served;
-        completion.wire = self.has_wire.then(|| Bytes::copy_from_slice(rest.rest()));
+        let format = self.wire.as_deref().and_then(WireFormat::named);
+        completion.wire = format.map(|format| Wire::new(format, Bytes::copy_from_slice(rest.rest())));
         let saved = self.saved_picos.and_then(|picos| picos.parse().ok()).map(Usd::from_picos);
         Some(Entry { completion, saved, expires: moment(self.expires_micros) })
     }
@@ -380,7 +382,7 @@ mod tests {
                 cost
             });
             completion.served.id = id;
-            completion.wire = wire.map(Bytes::from);
+            completion.wire = wire.map(|wire| Wire::new(WireFormat::CHAT_COMPLETIONS, wire));
             let entry = Entry::new(completion.clone(), moment(expires));
             let back = Entry::from_bytes(&entry.to_bytes().unwrap()).unwrap();
             prop_assert_eq!(&back, &entry);

@@ -8,7 +8,7 @@ use http::{Request, Uri};
 use infer_core::{
     Choice, Codec, Completion, DecodeKind, EmbedBatch, Embeddings, ErrorBody, ErrorKind, EventDecoder,
     ExecuteBatch, FinishKind, InferenceError, ListedModel, Price, Rates, RunnerInfo, Step, TokenChunk, Usage,
-    WireFault,
+    Wire, WireFault, WireFormat,
 };
 use remote_core::session::SessionSnapshot;
 use remote_core::{Call, EmbedLimits, Fault, RemoteProvider};
@@ -112,7 +112,7 @@ impl EventDecoder for ToyDecoder {
         let text =
             String::from_utf8(data.to_vec()).map_err(|_| WireFault::malformed(DecodeKind::Utf8, "event"))?;
         let mut chunk = TokenChunk::default();
-        chunk.wire = Some(data.clone());
+        chunk.wire = Some(Wire::new(WireFormat("toy"), data.clone()));
         if name == "error" {
             return Err(reported("named"));
         }

@@ -1,7 +1,7 @@
 //! A whole answer as a server writes it.
 
 use bytes::Bytes;
-use infer_core::{Audio, Choice, Completion, Logprobs, RequestId, Served, TokenLogprob};
+use infer_core::{Audio, Choice, Completion, Logprobs, RequestId, Served, TokenLogprob, WireFormat};
 
 use crate::message::write_call;
 use crate::usage;
@@ -12,8 +12,10 @@ use crate::write::{self, Object};
 /// The answer's own model name stands before `model`, which is what was asked for. An answer without an id gets one of
 /// ours; one without a time says 0, since nothing here reads a clock.
 pub fn write_completion(completion: &Completion, model: &str) -> Bytes {
-    if let Some(wire) = &completion.wire {
-        return wire.clone();
+    if let Some(received) =
+        completion.wire.as_ref().and_then(|wire| wire.in_format(WireFormat::CHAT_COMPLETIONS))
+    {
+        return received.clone();
     }
     let text: usize =
         completion.choices.iter().map(|choice| 256 + choice.text.len() + choice.reasoning.len()).sum();
@@ -114,7 +116,7 @@ mod tests {
     #[test]
     fn an_answer_in_this_format_is_passed_on_untouched() {
         let mut completion = Completion::default();
-        completion.wire = Some(Bytes::from_static(b"{ \"odd\":1.0 }"));
+        completion.wire = Some(infer_core::Wire::new(WireFormat::CHAT_COMPLETIONS, "{ \"odd\":1.0 }"));
         assert_eq!(write_completion(&completion, "m"), &b"{ \"odd\":1.0 }"[..]);
     }
 

@@ -1,7 +1,7 @@
 //! A streamed answer as a server writes it.
 
 use bytes::Bytes;
-use infer_core::{InferenceError, Served, TokenChunk, ToolCallDelta};
+use infer_core::{InferenceError, Served, TokenChunk, ToolCallDelta, WireFormat};
 use serde::Deserialize;
 
 use super::answer::{answer_id, audio, head, logprobs};
@@ -48,7 +48,7 @@ impl ChunkWriter {
         if let Some(served) = &chunk.served {
             self.served.learn(served);
         }
-        match &chunk.wire {
+        match chunk.wire.as_ref().and_then(|wire| wire.in_format(WireFormat::CHAT_COMPLETIONS)) {
             Some(wire) if wire.is_empty() => None,
             Some(wire) if self.is_unasked(chunk, wire) => None,
             Some(wire) => Some(framed(wire)),
@@ -166,13 +166,13 @@ fn call(out: &mut Vec<u8>, call: &ToolCallDelta) {
 
 #[cfg(test)]
 mod tests {
-    use infer_core::{ErrorKind, FinishKind, Usage};
+    use infer_core::{ErrorKind, FinishKind, Usage, Wire};
 
     use super::*;
 
     fn received(wire: &'static str, usage: Option<Usage>) -> TokenChunk {
         let mut chunk = TokenChunk::default();
-        chunk.wire = Some(Bytes::from_static(wire.as_bytes()));
+        chunk.wire = Some(Wire::new(WireFormat::CHAT_COMPLETIONS, wire));
         chunk.usage = usage;
         chunk
     }

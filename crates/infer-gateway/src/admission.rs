@@ -1,0 +1,124 @@
+//! Who is let in, in which order: the gateway's own limit on calls at once, and those of each key.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::StatusCode;
+use infer_core::Priority;
+use infer_store::keys::{KeyLimits, KeyRecord};
+use inference::remote::limit::{Limits, Permit, RateLimitConfig, Refused};
+use tokio::time::Instant;
+
+use crate::config::AdmissionConfig;
+use crate::denial::Denial;
+
+/// Lets calls in.
+#[derive(Debug)]
+pub(crate) struct Admission {
+    all: Limits,
+    config: AdmissionConfig,
+    /// By the name of the key; only of keys that there are.
+    keys: Mutex<HashMap<Arc<str>, (KeyLimits, Limits)>>,
+}
+
+/// The right to run one call. Dropping it gives all of it back.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    key: Option<Permit>,
+    _all: Permit,
+}
+
+impl Admitted {
+    /// Charges the key for what was really used.
+    pub(crate) fn settle(self, tokens: u64) {
+        if let Some(key) = self.key {
+            key.settle(tokens);
+        }
+    }
+}
+
+impl Admission {
+    pub(crate) fn new(config: &AdmissionConfig) -> Self {
+        Self { all: Limits::new(&config.limits()), config: config.clone(), keys: Mutex::default() }
+    }
+
+    /// Whether new settings need a new one.
+    pub(crate) fn is_of(&self, config: &AdmissionConfig) -> bool {
+        self.config == *config
+    }
+
+    /// Calls that run, and calls that wait.
+    pub(crate) fn state(&self) -> (u32, u32) {
+        let state = self.all.state();
+        (state.in_flight, state.waiting)
+    }
+
+    /// Waits for the turn of a call that is expected to use `tokens`.
+    ///
+    /// # Errors
+    /// 429 `rate_limited` for a limit of the key, `queue_full` for the gateway's own, with the wait that would be needed; 504
+    /// when the deadline passes.
+    pub(crate) async fn admit(
+        &self,
+        key: Option<&KeyRecord>,
+        tokens: u64,
+        priority: Priority,
+        deadline: Instant,
+    ) -> Result<Admitted, Denial> {
+        let key = match key.and_then(|key| self.limits(key)) {
+            Some(limits) => Some(limits.acquire(tokens, priority, Some(deadline)).await.map_err(|refused| {
+                denial(refused, "rate_limited", "the limits of this key allow no more calls now")
+            })?),
+            None => None,
+        };
+        let all = self.all.acquire(0, priority, Some(deadline)).await.map_err(|refused| {
+            denial(refused, "queue_full", "too many calls wait for this gateway already")
+        })?;
+        Ok(Admitted { key, _all: all })
+    }
+
+    /// The limits of a key, if it has any; new ones when they have changed.
+    fn limits(&self, key: &KeyRecord) -> Option<Limits> {
+        let wanted = key.limits.clone();
+        if wanted.is_unlimited() {
+            return None;
+        }
+        let mut known = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((before, limits)) = known.get(&key.name)
+            && *before == wanted
+        {
+            return Some(limits.clone());
+        }
+        let config = RateLimitConfig {
+            requests_per_minute: wanted.requests_per_minute,
+            tokens_per_minute: wanted.tokens_per_minute,
+            max_in_flight: wanted.concurrency,
+            max_wait: self.config.max_wait,
+            max_queue: self.config.max_queue,
+            ..RateLimitConfig::default()
+        };
+        let limits = Limits::new(&config);
+        known.insert(Arc::clone(&key.name), (wanted, limits.clone()));
+        Some(limits)
+    }
+
+    /// Forgets keys that are no more.
+    pub(crate) fn forget(&self, is_known: impl Fn(&str) -> bool) {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).retain(|name, _| is_known(name));
+    }
+}
+
+fn denial(refused: Refused, code: &'static str, message: &str) -> Denial {
+    match refused {
+        Refused::QueueFull { wait } => {
+            let wait = wait.max(Duration::from_millis(1));
+            Denial::new(StatusCode::TOO_MANY_REQUESTS, code, message).after(wait)
+        }
+        Refused::Deadline => Denial::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "deadline_exceeded",
+            "the call's time was up before its turn came",
+        ),
+    }
+}
