@@ -7,6 +7,7 @@ mod clock;
 mod codec;
 mod directory;
 mod error;
+pub mod keys;
 pub mod ledger;
 #[cfg(feature = "redis")]
 pub mod shared;
@@ -15,4 +16,5 @@ pub use budget::{BudgetConfig, BudgetGate, Budgets};
 pub use cache::{CacheConfig, CachedRunner, ResponseCache};
 pub use clock::Clock;
 pub use error::StoreError;
+pub use keys::{KeyBook, KeyRecord, KeysConfig};
 pub use ledger::{Ledger, LedgerConfig, LedgerRow};
