@@ -92,6 +92,8 @@ pub struct Reloaded {
     pub built: Vec<String>,
     /// Providers that are gone. Calls that run there end there.
     pub removed: Vec<String>,
+    /// Sections of [`InferenceBuilder::with_section`] that say something else than before.
+    pub sections: Vec<String>,
 }
 
 /// Why a reload changed nothing.
@@ -224,6 +226,7 @@ impl Inference {
         let before = inner.current.load_full();
         let (built, mut reloaded) = inner.plan.runners(&config, &before.built).await?;
         reloaded.removed = before.built.keys().filter(|name| !built.contains_key(*name)).cloned().collect();
+        reloaded.sections = config.added.changed_since(&before.config.added);
         let stores = &inner.plan.stores;
         Stores::may_become(&before.config, &config, inner.plan.own_data)?;
         let cached =

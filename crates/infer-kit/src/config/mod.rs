@@ -16,6 +16,7 @@ mod report;
 mod routes;
 mod schema;
 mod secret;
+mod section;
 mod sections;
 mod shorthand;
 mod source;
@@ -37,12 +38,14 @@ use remote_core::ProviderConfig;
 pub use fault::{Fault, Faults, Place};
 pub use parse::Format;
 pub use provider::ProviderEntry;
+pub use section::Section;
 pub use sections::ModelChoice;
 pub use source::Source;
 pub use surroundings::{Process, Surroundings};
 
 use kind::{Foreign, Kinds, Remote};
 use secret::Shown;
+use section::{Added, AddedValues};
 use tree::{Node, Value};
 
 /// The largest configuration, in bytes: 16 MiB. A larger one is refused unread.
@@ -69,6 +72,7 @@ pub struct Config {
     pub ledger: LedgerConfig,
     /// Which answers are kept and given again; none where the file has no `cache`.
     pub cache: Option<CacheConfig>,
+    pub(crate) added: AddedValues,
     tree: Arc<Node>,
 }
 
@@ -113,6 +117,12 @@ impl Config {
         Reader::default().file(path.as_ref(), &Process)
     }
 
+    /// What the section says that [`Reader::with_section`] added with this type, the first of them; the default where the
+    /// file has no such section. None where none was added.
+    pub fn section<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.added.of()
+    }
+
     /// The JSON Schema of a configuration, for editors.
     pub fn schema() -> serde_json::Value {
         Reader::default().schema()
@@ -138,10 +148,11 @@ impl fmt::Debug for Config {
     }
 }
 
-/// Reads configurations; knows which kinds of providers there are.
+/// Reads configurations; knows which kinds of providers and which sections there are.
 #[derive(Clone, Debug, Default)]
 pub struct Reader {
     kinds: Kinds,
+    added: Added,
 }
 
 impl Reader {
@@ -158,6 +169,14 @@ impl Reader {
     #[must_use]
     pub fn with_kind<C: ProviderConfig + Clone>(mut self) -> Self {
         self.kinds.add(Arc::new(Remote::<C>::new()));
+        self
+    }
+
+    /// Adds a section at the top of the file, in place of an added one of the same name; [`Config::section`] has what it
+    /// says. A built-in section cannot be replaced: every read reports the attempt.
+    #[must_use]
+    pub fn with_section(mut self, section: Section) -> Self {
+        self.added.add(section);
         self
     }
 
@@ -195,12 +214,7 @@ impl Reader {
         interpolate::fill(&mut tree, "", around, faults);
         overrides::apply(&mut tree, around, faults);
         let shown = Arc::new(tree.clone());
-        for (key, _) in tree.entries() {
-            if !sections::NAMES.contains(&key.name.as_str()) {
-                let message = known::unknown("key", &key.name, sections::NAMES);
-                faults.push(Fault::new(&key.place, key.name.as_str(), message));
-            }
-        }
+        self.added.check_names(&tree, faults);
         let providers = self.providers(&mut tree, faults);
         let names: Vec<String> = match tree.entry("providers") {
             Some((_, node)) => node.entries().iter().map(|(key, _)| key.name.clone()).collect(),
@@ -209,7 +223,8 @@ impl Reader {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let sections = sections::read(&mut tree, &names, faults);
         let sections::Sections { model, data, router, budgets, ledger, cache } = sections;
-        Some(Config { providers, model, data, router, budgets, ledger, cache, tree: shown })
+        let added = self.added.read(&mut tree, faults);
+        Some(Config { providers, model, data, router, budgets, ledger, cache, added, tree: shown })
     }
 
     fn providers(&self, tree: &mut Node, faults: &mut Vec<Fault>) -> BTreeMap<String, ProviderEntry> {
@@ -244,7 +259,7 @@ impl Reader {
 
     /// The JSON Schema of what it reads.
     pub fn schema(&self) -> serde_json::Value {
-        schema::whole(&self.kinds)
+        schema::whole(&self.kinds, &self.added)
     }
 }
 

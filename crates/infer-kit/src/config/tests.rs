@@ -6,6 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod section;
+
 type Variables = BTreeMap<String, String>;
 
 fn variables(pairs: &[(&str, &str)]) -> Variables {
