@@ -181,7 +181,9 @@ impl Added {
 
 /// What the added sections of one file say.
 #[derive(Clone, Default)]
-pub(crate) struct AddedValues(Arc<[(Arc<str>, Arc<dyn Held>)]>);
+pub(crate) struct AddedValues(Arc<[NamedValue]>);
+
+type NamedValue = (Arc<str>, Arc<dyn Held>);
 
 impl AddedValues {
     pub(crate) fn of<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
