@@ -8,6 +8,7 @@ mod fault;
 mod interpolate;
 mod kind;
 mod known;
+mod observability;
 mod overrides;
 mod parse;
 mod preset;
@@ -36,6 +37,7 @@ use infer_store::{BudgetConfig, CacheConfig, LedgerConfig};
 use remote_core::ProviderConfig;
 
 pub use fault::{Fault, Faults, Place};
+pub use observability::{LogConfig, LogFormat, LogLevel, ObservabilityConfig};
 pub use parse::Format;
 pub use provider::ProviderEntry;
 pub use section::Section;
@@ -72,6 +74,9 @@ pub struct Config {
     pub ledger: LedgerConfig,
     /// Which answers are kept and given again; none where the file has no `cache`.
     pub cache: Option<CacheConfig>,
+    /// What is to be told of the work. [`Inference`](crate::Inference) does not act on it: the program that has the process
+    /// does.
+    pub observability: ObservabilityConfig,
     pub(crate) added: AddedValues,
     tree: Arc<Node>,
 }
@@ -222,9 +227,22 @@ impl Reader {
         };
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let sections = sections::read(&mut tree, &names, faults);
-        let sections::Sections { model, data, router, budgets, ledger, cache } = sections;
+        let sections::Sections { model, data, router, budgets, ledger, cache, observability } = sections;
         let added = self.added.read(&mut tree, faults);
-        Some(Config { providers, model, data, router, budgets, ledger, cache, added, tree: shown })
+        let config = Config {
+            providers,
+            model,
+            data,
+            router,
+            budgets,
+            ledger,
+            cache,
+            observability,
+            added,
+            tree: shown,
+        };
+        routes::check_downgrades(&config, &tree, faults);
+        Some(config)
     }
 
     fn providers(&self, tree: &mut Node, faults: &mut Vec<Fault>) -> BTreeMap<String, ProviderEntry> {

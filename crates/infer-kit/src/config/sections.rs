@@ -13,6 +13,7 @@ use serde_json::{Map, Value as Json};
 
 use super::fault::Fault;
 use super::known::nearest;
+use super::observability::{self, ObservabilityConfig};
 use super::report::{report, report_one};
 use super::schema;
 use super::tree::{Node, Value};
@@ -67,13 +68,14 @@ pub(crate) struct Sections {
     pub(crate) budgets: BudgetConfig,
     pub(crate) ledger: LedgerConfig,
     pub(crate) cache: Option<CacheConfig>,
+    pub(crate) observability: ObservabilityConfig,
 }
 
 /// Those of them that the router reads as one.
 const ROUTING: [&str; 5] = ["routes", "aliases", "default_route", "direct", "max_cooldown_wait"];
 
 /// The names of the sections, the providers among them.
-pub(crate) const NAMES: [&str; 11] = [
+pub(crate) const NAMES: [&str; 12] = [
     "providers",
     "model",
     "data",
@@ -85,6 +87,7 @@ pub(crate) const NAMES: [&str; 11] = [
     "budgets",
     "ledger",
     "cache",
+    observability::NAME,
 ];
 
 /// Sections that only a gateway reads. Programs without one leave them alone, so that a file serves both.
@@ -114,7 +117,8 @@ pub(crate) fn read(tree: &mut Node, providers: &[&str], faults: &mut Vec<Fault>)
         .entry("cache")
         .is_some()
         .then(|| section(tree, "cache", faults, stored(CacheConfig::validate)).unwrap_or_default());
-    Sections { model, data, router, budgets, ledger, cache }
+    let observability = observability::read(tree, faults);
+    Sections { model, data, router, budgets, ledger, cache, observability }
 }
 
 /// A check of the store, whose faults begin with the section, as every section's check has it.
@@ -193,6 +197,7 @@ pub(crate) fn schema() -> Map<String, Json> {
     properties.insert("budgets".to_owned(), schema::of::<BudgetConfig>());
     properties.insert("ledger".to_owned(), schema::of::<LedgerConfig>());
     properties.insert("cache".to_owned(), schema::of::<CacheConfig>());
+    properties.insert(observability::NAME.to_owned(), schema::of::<ObservabilityConfig>());
     for name in ELSEWHERE {
         properties.insert(name.to_owned(), serde_json::json!({"description": "Read by the gateway alone."}));
     }
