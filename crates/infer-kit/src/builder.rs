@@ -10,7 +10,7 @@ use infer_store::Ledger;
 use remote_core::ProviderConfig;
 use remote_core::meter::MetricsSink;
 
-use crate::config::{Process, Reader, Source, Surroundings};
+use crate::config::{Process, Reader, Section, Source, Surroundings};
 use crate::facts_of;
 use crate::inference::{Inference, Listener, Plan, ReloadError, Reloaded};
 use crate::stores::Stores;
@@ -56,6 +56,14 @@ impl InferenceBuilder {
     #[must_use]
     pub fn with_kind<C: ProviderConfig + Clone>(mut self) -> Self {
         self.reader = self.reader.with_kind::<C>();
+        self
+    }
+
+    /// Adds a section at the top of the file: see [`Reader::with_section`]. `inference.config().section::<T>()` has what it
+    /// says, also after a reload.
+    #[must_use]
+    pub fn with_section(mut self, section: Section) -> Self {
+        self.reader = self.reader.with_section(section);
         self
     }
 

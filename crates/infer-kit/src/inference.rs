@@ -13,7 +13,7 @@ use infer_core::{
 };
 use infer_router::{FactsOf, Provider, Registry, Router};
 use infer_store::Ledger;
-use infer_store::budget::{Balance, OnExceed};
+use infer_store::budget::Balance;
 use infer_store::cache::{CacheControl, CacheOutcome, CachedRunner};
 use remote_core::meter::{Account, MetricsSink};
 use tokio::sync::Mutex;
@@ -92,6 +92,8 @@ pub struct Reloaded {
     pub built: Vec<String>,
     /// Providers that are gone. Calls that run there end there.
     pub removed: Vec<String>,
+    /// Sections of [`InferenceBuilder::with_section`] that say something else than before.
+    pub sections: Vec<String>,
 }
 
 /// Why a reload changed nothing.
@@ -224,6 +226,7 @@ impl Inference {
         let before = inner.current.load_full();
         let (built, mut reloaded) = inner.plan.runners(&config, &before.built).await?;
         reloaded.removed = before.built.keys().filter(|name| !built.contains_key(*name)).cloned().collect();
+        reloaded.sections = config.added.changed_since(&before.config.added);
         let stores = &inner.plan.stores;
         Stores::may_become(&before.config, &config, inner.plan.own_data)?;
         let cached =
@@ -313,7 +316,6 @@ impl Current {
 impl Plan {
     /// A runner for each provider: the one there is where nothing changed, a new one otherwise.
     async fn runners(&self, config: &Config, before: &Built) -> Result<(Built, Reloaded), InferenceError> {
-        check_downgrades(config)?;
         let mut built = Built::new();
         let mut reloaded = Reloaded::default();
         for (name, entry) in &config.providers {
@@ -345,23 +347,6 @@ impl Plan {
         let books = Arc::clone(&self.stores.books);
         Arc::new(Clerk { books, provider: provider.into(), also: self.sink.clone() })
     }
-}
-
-/// Says which budget downgrades to a route that is not there.
-fn check_downgrades(config: &Config) -> Result<(), InferenceError> {
-    let routing = config.routing();
-    for (place, limit) in config.budgets.limits.iter().enumerate() {
-        if let OnExceed::Downgrade(route) = &limit.on_exceed
-            && !routing.routes.contains_key(route)
-            && !routing.aliases.contains_key(route)
-        {
-            let path = format!("budgets.limits[{place}].on_exceed.downgrade");
-            return Err(InferenceError::config(format!(
-                "{path}: there is no route {route:?}: add it, or name another"
-            )));
-        }
-    }
-    Ok(())
 }
 
 #[async_trait]

@@ -265,5 +265,8 @@ async fn a_downgrade_to_a_route_that_is_not_there_is_refused_by_its_path() {
     let limits = "budgets: {limits: [{name: all, every: total, usd: 1, on_exceed: {downgrade: chaep}}]}\n";
     let builder = Inference::builder().with_factory(Arc::new(Scripts::default())).with_source(source(limits));
     let error = builder.build().await.unwrap_err().to_string();
-    assert!(error.contains("budgets.limits[0].on_exceed.downgrade: there is no route \"chaep\""), "{error}");
+    assert!(
+        error.contains("2:77: budgets.limits[0].on_exceed.downgrade: there is no route \"chaep\": add it"),
+        "{error}"
+    );
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, stream};
-use inference::config::{Format, Source};
+use inference::config::{Format, Section, Source};
 use inference::core::{
     ExecuteBatch, InferenceError, ModelRunner, RunHandle, RunMeta, RunnerFactory, RunnerInfo, TokenChunk,
 };
@@ -285,4 +285,24 @@ async fn a_file_that_changes_is_read_again_also_when_it_is_replaced_and_broken_i
     assert_eq!(say(&inference, "b/q").await.unwrap(), "three q");
     drop(watch);
     assert!(told.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn an_added_section_is_seen_after_a_reload_and_one_that_is_wrong_changes_nothing() {
+    let section = Section::of("limits", |limits: &BTreeMap<String, u32>| match limits.get("calls") {
+        Some(0) => Err(InferenceError::config("limits.calls: must be above 0, got 0")),
+        _ => Ok(()),
+    });
+    let scripts = Arc::new(Scripts::default());
+    let factory: Arc<dyn RunnerFactory> = scripts.clone();
+    let text = |calls: u32| format!("{}limits: {{calls: {calls}}}\n", yaml("one", "two"));
+    let builder = Inference::builder().with_factory(factory).with_section(section);
+    let inference = builder.with_source(source(&text(1))).build().await.unwrap();
+    let calls = || inference.config().section::<BTreeMap<String, u32>>().unwrap()["calls"];
+    assert_eq!(calls(), 1);
+    assert_eq!(inference.apply(&source(&text(1))).await.unwrap().sections, Vec::<String>::new());
+    let reloaded = inference.apply(&source(&text(2))).await.unwrap();
+    assert_eq!((reloaded.sections, calls()), (vec!["limits".to_owned()], 2));
+    let error = inference.apply(&source(&text(0))).await.unwrap_err().to_string();
+    assert!(error.ends_with("limits.calls: must be above 0, got 0") && calls() == 2, "{error}");
 }

@@ -8,6 +8,7 @@ mod fault;
 mod interpolate;
 mod kind;
 mod known;
+mod observability;
 mod overrides;
 mod parse;
 mod preset;
@@ -16,6 +17,7 @@ mod report;
 mod routes;
 mod schema;
 mod secret;
+mod section;
 mod sections;
 mod shorthand;
 mod source;
@@ -35,14 +37,17 @@ use infer_store::{BudgetConfig, CacheConfig, LedgerConfig};
 use remote_core::ProviderConfig;
 
 pub use fault::{Fault, Faults, Place};
+pub use observability::{LogConfig, LogFormat, LogLevel, ObservabilityConfig};
 pub use parse::Format;
 pub use provider::ProviderEntry;
+pub use section::Section;
 pub use sections::ModelChoice;
 pub use source::Source;
 pub use surroundings::{Process, Surroundings};
 
 use kind::{Foreign, Kinds, Remote};
 use secret::Shown;
+use section::{Added, AddedValues};
 use tree::{Node, Value};
 
 /// The largest configuration, in bytes: 16 MiB. A larger one is refused unread.
@@ -69,6 +74,10 @@ pub struct Config {
     pub ledger: LedgerConfig,
     /// Which answers are kept and given again; none where the file has no `cache`.
     pub cache: Option<CacheConfig>,
+    /// What is to be told of the work. [`Inference`](crate::Inference) does not act on it: the program that has the process
+    /// does.
+    pub observability: ObservabilityConfig,
+    pub(crate) added: AddedValues,
     tree: Arc<Node>,
 }
 
@@ -113,6 +122,12 @@ impl Config {
         Reader::default().file(path.as_ref(), &Process)
     }
 
+    /// What the section says that [`Reader::with_section`] added with this type, the first of them; the default where the
+    /// file has no such section. None where none was added.
+    pub fn section<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.added.of()
+    }
+
     /// The JSON Schema of a configuration, for editors.
     pub fn schema() -> serde_json::Value {
         Reader::default().schema()
@@ -138,10 +153,11 @@ impl fmt::Debug for Config {
     }
 }
 
-/// Reads configurations; knows which kinds of providers there are.
+/// Reads configurations; knows which kinds of providers and which sections there are.
 #[derive(Clone, Debug, Default)]
 pub struct Reader {
     kinds: Kinds,
+    added: Added,
 }
 
 impl Reader {
@@ -158,6 +174,14 @@ impl Reader {
     #[must_use]
     pub fn with_kind<C: ProviderConfig + Clone>(mut self) -> Self {
         self.kinds.add(Arc::new(Remote::<C>::new()));
+        self
+    }
+
+    /// Adds a section at the top of the file, in place of an added one of the same name; [`Config::section`] has what it
+    /// says. A built-in section cannot be replaced: every read reports the attempt.
+    #[must_use]
+    pub fn with_section(mut self, section: Section) -> Self {
+        self.added.add(section);
         self
     }
 
@@ -195,12 +219,7 @@ impl Reader {
         interpolate::fill(&mut tree, "", around, faults);
         overrides::apply(&mut tree, around, faults);
         let shown = Arc::new(tree.clone());
-        for (key, _) in tree.entries() {
-            if !sections::NAMES.contains(&key.name.as_str()) {
-                let message = known::unknown("key", &key.name, sections::NAMES);
-                faults.push(Fault::new(&key.place, key.name.as_str(), message));
-            }
-        }
+        self.added.check_names(&tree, faults);
         let providers = self.providers(&mut tree, faults);
         let names: Vec<String> = match tree.entry("providers") {
             Some((_, node)) => node.entries().iter().map(|(key, _)| key.name.clone()).collect(),
@@ -208,8 +227,22 @@ impl Reader {
         };
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let sections = sections::read(&mut tree, &names, faults);
-        let sections::Sections { model, data, router, budgets, ledger, cache } = sections;
-        Some(Config { providers, model, data, router, budgets, ledger, cache, tree: shown })
+        let sections::Sections { model, data, router, budgets, ledger, cache, observability } = sections;
+        let added = self.added.read(&mut tree, faults);
+        let config = Config {
+            providers,
+            model,
+            data,
+            router,
+            budgets,
+            ledger,
+            cache,
+            observability,
+            added,
+            tree: shown,
+        };
+        routes::check_downgrades(&config, &tree, faults);
+        Some(config)
     }
 
     fn providers(&self, tree: &mut Node, faults: &mut Vec<Fault>) -> BTreeMap<String, ProviderEntry> {
@@ -244,7 +277,7 @@ impl Reader {
 
     /// The JSON Schema of what it reads.
     pub fn schema(&self) -> serde_json::Value {
-        schema::whole(&self.kinds)
+        schema::whole(&self.kinds, &self.added)
     }
 }
 

@@ -73,15 +73,16 @@ fn pieces(what: &str) -> Vec<&str> {
 
 /// Where the path ends that `text` begins with.
 fn head(text: &str) -> Option<usize> {
-    if text.starts_with("headers.\"") {
-        return text.find("\": ").map(|at| at + 1);
+    let is_path = |path: &str| {
+        path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-/*[]".contains(&byte))
+            && path.starts_with(|c: char| c.is_ascii_lowercase())
+    };
+    // A header's name may hold anything.
+    if let Some(at) = text.find("headers.\"").filter(|at| *at == 0 || text.get(..*at).is_some_and(is_path)) {
+        return Some(at + text.get(at..)?.find("\": ")? + 1);
     }
     let at = text.find(": ")?;
-    let path = text.get(..at)?;
-    let is_path = !path.is_empty()
-        && path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-/*[]".contains(&byte))
-        && path.starts_with(|c: char| c.is_ascii_lowercase());
-    is_path.then_some(at)
+    is_path(text.get(..at)?).then_some(at)
 }
 
 #[cfg(test)]

@@ -1,8 +1,13 @@
 //! Routes that follow from the providers.
 
 use infer_router::{RouteConfig, RouterConfig, TargetConfig};
+use infer_store::budget::OnExceed;
 
 use super::Config;
+use super::fault::Fault;
+use super::known::nearest;
+use super::report::report_one;
+use super::tree::Node;
 
 impl Config {
     /// The routes, together with those that follow from the providers and that nobody wrote:
@@ -48,5 +53,28 @@ impl Config {
             let first = self.providers.values().filter(|provider| provider.model.is_some());
             first.min_by_key(|provider| provider.priority).and_then(|provider| provider.model.clone())
         })
+    }
+}
+
+/// Reports budgets that downgrade to a route that is not there.
+pub(crate) fn check_downgrades(config: &Config, tree: &Node, faults: &mut Vec<Fault>) {
+    // Routes that could not be read are not there either, and have been reported.
+    let decides = |path: &str| ["providers", "routes", "aliases"].iter().any(|root| path.starts_with(root));
+    if faults.iter().any(|fault| decides(&fault.path)) {
+        return;
+    }
+    let routing = config.routing();
+    for (place, limit) in config.budgets.limits.iter().enumerate() {
+        let OnExceed::Downgrade(route) = &limit.on_exceed else { continue };
+        if routing.routes.contains_key(route) || routing.aliases.contains_key(route) {
+            continue;
+        }
+        let shown: String = route.chars().take(40).collect();
+        let known = routing.routes.keys().chain(routing.aliases.keys()).map(String::as_str);
+        let way_out = nearest(route, known.filter(|name| *name != "*"));
+        let way_out =
+            way_out.map_or("add it, or name another".to_owned(), |near| format!("did you mean {near}?"));
+        let path = format!("budgets.limits[{place}].on_exceed.downgrade");
+        report_one(&format!("{path}: there is no route {shown:?}: {way_out}"), tree, "", faults);
     }
 }

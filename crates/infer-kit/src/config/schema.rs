@@ -9,10 +9,11 @@ use remote_core::Presets;
 use serde_json::{Map, Value as Json, json};
 
 use super::kind::Kinds;
+use super::section::Added;
 pub(crate) use probe::of;
 
 /// The schema of a whole configuration.
-pub(crate) fn whole(kinds: &Kinds) -> Json {
+pub(crate) fn whole(kinds: &Kinds, added: &Added) -> Json {
     let mut definitions = Map::new();
     let mut named = Map::new();
     let mut others = Vec::new();
@@ -29,6 +30,7 @@ pub(crate) fn whole(kinds: &Kinds) -> Json {
         named.insert(kind.name().to_owned(), reference);
     }
     let mut properties = super::sections::schema();
+    properties.extend(added.schemas());
     properties.insert(
         "providers".to_owned(),
         json!({

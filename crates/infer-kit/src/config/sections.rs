@@ -13,6 +13,7 @@ use serde_json::{Map, Value as Json};
 
 use super::fault::Fault;
 use super::known::nearest;
+use super::observability::{self, ObservabilityConfig};
 use super::report::{report, report_one};
 use super::schema;
 use super::tree::{Node, Value};
@@ -67,13 +68,14 @@ pub(crate) struct Sections {
     pub(crate) budgets: BudgetConfig,
     pub(crate) ledger: LedgerConfig,
     pub(crate) cache: Option<CacheConfig>,
+    pub(crate) observability: ObservabilityConfig,
 }
 
 /// Those of them that the router reads as one.
 const ROUTING: [&str; 5] = ["routes", "aliases", "default_route", "direct", "max_cooldown_wait"];
 
 /// The names of the sections, the providers among them.
-pub(crate) const NAMES: [&str; 11] = [
+pub(crate) const NAMES: [&str; 12] = [
     "providers",
     "model",
     "data",
@@ -85,7 +87,11 @@ pub(crate) const NAMES: [&str; 11] = [
     "budgets",
     "ledger",
     "cache",
+    observability::NAME,
 ];
+
+/// Sections that only a gateway reads. Programs without one leave them alone, so that a file serves both.
+pub(crate) const ELSEWHERE: [&str; 2] = ["gateway", "keys"];
 
 /// Reads every section of `tree` but the providers, whose names are `providers`.
 pub(crate) fn read(tree: &mut Node, providers: &[&str], faults: &mut Vec<Fault>) -> Sections {
@@ -105,25 +111,44 @@ pub(crate) fn read(tree: &mut Node, providers: &[&str], faults: &mut Vec<Fault>)
         .and_then(|(_, node)| typed::read::<Option<PathBuf>>(node, "data", &[], faults).flatten());
     let data = data.filter(|path| !path.as_os_str().is_empty());
     let router = routing(tree, providers, faults);
-    let budgets = section(tree, "budgets", faults, BudgetConfig::validate);
-    let ledger = section(tree, "ledger", faults, LedgerConfig::validate);
-    let cache = tree.entry("cache").is_some().then(|| section(tree, "cache", faults, CacheConfig::validate));
-    Sections { model, data, router, budgets, ledger, cache }
+    let budgets = section(tree, "budgets", faults, stored(BudgetConfig::validate)).unwrap_or_default();
+    let ledger = section(tree, "ledger", faults, stored(LedgerConfig::validate)).unwrap_or_default();
+    let cache = tree
+        .entry("cache")
+        .is_some()
+        .then(|| section(tree, "cache", faults, stored(CacheConfig::validate)).unwrap_or_default());
+    let observability = observability::read(tree, faults);
+    Sections { model, data, router, budgets, ledger, cache, observability }
 }
 
-fn section<T: DeserializeOwned + Default>(
+/// A check of the store, whose faults begin with the section, as every section's check has it.
+fn stored<T>(validate: fn(&T) -> Result<(), StoreError>) -> impl Fn(&T) -> Result<(), InferenceError> {
+    move |config| match validate(config) {
+        Err(StoreError::Config { what }) => Err(InferenceError::config(what)),
+        _ => Ok(()),
+    }
+}
+
+/// Reads the section called `name` of `tree` and checks it; `None` where there is none, or nothing to be made of it.
+pub(crate) fn section<T: DeserializeOwned>(
     tree: &mut Node,
     name: &str,
     faults: &mut Vec<Fault>,
-    validate: fn(&T) -> Result<(), StoreError>,
-) -> T {
-    let Some((_, node)) = tree.entry_mut(name) else { return T::default() };
-    let Some(config) = typed::read::<T>(node, name, &[], faults) else { return T::default() };
-    if let Err(StoreError::Config { what }) = validate(&config) {
+    validate: impl Fn(&T) -> Result<(), InferenceError>,
+) -> Option<T> {
+    let (_, node) = tree.entry_mut(name)?;
+    let config = typed::read::<T>(node, name, &[], faults)?;
+    match validate(&config) {
+        Ok(()) => {}
         // The paths of the checks begin with the section.
-        report(&InferenceError::config(what), tree, "", faults);
+        Err(error @ InferenceError::Config { .. }) => report(&error, tree, "", faults),
+        Err(error) => {
+            if let Some((_, node)) = tree.entry(name) {
+                report(&error, node, name, faults);
+            }
+        }
     }
-    config
+    Some(config)
 }
 
 /// The routes, checked against providers of these names.
@@ -172,5 +197,9 @@ pub(crate) fn schema() -> Map<String, Json> {
     properties.insert("budgets".to_owned(), schema::of::<BudgetConfig>());
     properties.insert("ledger".to_owned(), schema::of::<LedgerConfig>());
     properties.insert("cache".to_owned(), schema::of::<CacheConfig>());
+    properties.insert(observability::NAME.to_owned(), schema::of::<ObservabilityConfig>());
+    for name in ELSEWHERE {
+        properties.insert(name.to_owned(), serde_json::json!({"description": "Read by the gateway alone."}));
+    }
     properties
 }

@@ -6,6 +6,9 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod observability;
+mod section;
+
 type Variables = BTreeMap<String, String>;
 
 fn variables(pairs: &[(&str, &str)]) -> Variables {
@@ -253,6 +256,19 @@ fn faults_of_routes_budgets_and_ledger_stand_where_they_are() {
                 "7:25: ledger.keep_hour: unknown key; did you mean keep_hours?",
                 "8:14: cache.ttl: must be above 0s and at most 100years, got 0s",
             ],
+        ),
+        (
+            "aliases: {cheap: openai/m}\nbudgets:\n  limits:\n  - {name: a, every: day, usd: 1, on_exceed: {downgrade: chaep}}\n  - {every: day}\n  - name: c\n    every: day\n    usd: 0\n    on_exceed:\n      downgrade: nowhere\n  - {name: d, every: day, usd: 1, on_exceed: {downgrade: cheap}}\n",
+            &[
+                "5:58: budgets.limits[0].on_exceed.downgrade: there is no route \"chaep\": did you mean cheap?",
+                "6:5: budgets.limits[1]: needs name",
+                "9:10: budgets.limits[2].usd: must be above 0 and at most 1e15, got 0",
+                "11:18: budgets.limits[2].on_exceed.downgrade: there is no route \"nowhere\": add it, or name another",
+            ],
+        ),
+        (
+            "routes: {cheap: {targets: 3}}\nbudgets: {limits: [{name: a, every: day, usd: 1, on_exceed: {downgrade: cheap}}]}\n",
+            &["2:27: routes.cheap.targets: must be a list, got 3"],
         ),
     ];
     for (text, expect) in table {

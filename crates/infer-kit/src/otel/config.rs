@@ -82,8 +82,17 @@ impl OtelConfig {
         self.checked().map(|_| ())
     }
 
+    /// What is wrong, each fault beginning with its key.
+    pub(crate) fn faults(&self) -> Vec<String> {
+        self.collected().err().unwrap_or_default()
+    }
+
     /// The address of the collector and the headers.
     pub(super) fn checked(&self) -> Result<(Uri, HeaderMap), InferenceError> {
+        self.collected().map_err(|faults| InferenceError::config(format!("telemetry: {}", faults.join("; "))))
+    }
+
+    fn collected(&self) -> Result<(Uri, HeaderMap), Vec<String>> {
         let mut faults = Vec::new();
         let endpoint = base(&self.endpoint).map_err(|why| {
             faults.push(format!("endpoint: {why}: write it like http://localhost:4318"));
@@ -114,7 +123,7 @@ impl OtelConfig {
         }
         match endpoint {
             Ok(endpoint) if faults.is_empty() => Ok((endpoint, headers)),
-            _ => Err(InferenceError::config(format!("telemetry: {}", faults.join("; ")))),
+            _ => Err(faults),
         }
     }
 }
