@@ -47,7 +47,6 @@ pub mod optional {
     ///
     /// # Errors
     /// Only those of `serializer`.
-    #[expect(clippy::ref_option, reason = "the signature serde asks for")]
     pub fn serialize<S: Serializer>(time: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
         match time {
             Some(time) => super::serialize(time, serializer),
