@@ -28,6 +28,7 @@ mod chunk;
 mod codec;
 mod completion;
 pub mod cost;
+pub mod duration;
 mod embed;
 mod error;
 mod factory;

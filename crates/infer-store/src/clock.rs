@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+pub(crate) use infer_core::duration as text;
+
 /// Where the time comes from. Calendars need the wall clock, which may step in either direction.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> SystemTime + Send + Sync>);
@@ -63,24 +65,6 @@ pub(crate) fn hour(at: SystemTime) -> u32 {
 /// The start of an hour.
 pub(crate) fn hour_start(hour: u32) -> SystemTime {
     moment(u64::from(hour).saturating_mul(MICROS_PER_HOUR))
-}
-
-/// Durations as people write them: `30s`, `7days`, `1h 30m`.
-pub(crate) mod text {
-    use std::time::Duration;
-
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(crate) fn serialize<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&humantime::format_duration(*time))
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        humantime::parse_duration(&text).map_err(|error| {
-            serde::de::Error::custom(format!("{text:?} is not a duration such as 30s or 7days: {error}"))
-        })
-    }
 }
 
 #[cfg(test)]

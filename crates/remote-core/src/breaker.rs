@@ -6,11 +6,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use infer_core::BreakerEffect;
+use infer_core::{BreakerEffect, duration};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
-
-use crate::config::duration;
 
 /// When to stop asking a failing upstream, and when to ask again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use infer_core::InferenceError;
+use infer_core::{InferenceError, duration};
 use serde::{Deserialize, Serialize};
 
 pub use crate::breaker::BreakerConfig;
@@ -134,49 +134,6 @@ impl RemoteConfig {
             faults.push("hedge.after: must be above 0s: leave it out to send requests once".to_owned());
         }
         if faults.is_empty() { Ok(()) } else { Err(InferenceError::config(faults.join("; "))) }
-    }
-}
-
-/// Durations as people write them: `30s`, `1m 30s`, `500ms`.
-pub(crate) mod duration {
-    use std::time::Duration;
-
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(crate) fn serialize<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&humantime::format_duration(*time))
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        humantime::parse_duration(&text).map_err(|error| {
-            serde::de::Error::custom(format!("{text:?} is not a duration such as 30s or 500ms: {error}"))
-        })
-    }
-
-    pub(crate) mod optional {
-        use std::time::Duration;
-
-        use serde::{Deserialize, Deserializer, Serializer};
-
-        #[expect(clippy::ref_option, reason = "the signature serde asks for")]
-        pub(crate) fn serialize<S: Serializer>(
-            time: &Option<Duration>,
-            serializer: S,
-        ) -> Result<S::Ok, S::Error> {
-            match time {
-                Some(time) => super::serialize(time, serializer),
-                None => serializer.serialize_none(),
-            }
-        }
-
-        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-            deserializer: D,
-        ) -> Result<Option<Duration>, D::Error> {
-            #[derive(Deserialize)]
-            struct Text(#[serde(with = "super")] Duration);
-            Ok(Option::<Text>::deserialize(deserializer)?.map(|text| text.0))
-        }
     }
 }
 

@@ -8,11 +8,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::{Request, Response};
+use infer_core::duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
-use crate::config::duration;
 use crate::context::Attempt;
 use crate::course::limit_key;
 use crate::pipeline::{Pipeline, Plan};

@@ -54,6 +54,7 @@ mod chat;
 pub mod check;
 pub mod fixtures;
 mod json;
+mod leaks;
 mod logs;
 mod messages;
 mod playbook;
@@ -68,6 +69,7 @@ mod upstream;
 mod wire;
 
 pub use chat::ChatWire;
+pub use leaks::Leaks;
 pub use logs::{Listening, Logs};
 pub use messages::MessagesWire;
 pub use playbook::{Left, Playbook, Seen};

@@ -8,10 +8,10 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::DefaultGuard;
 use tracing::{Dispatch, Event, Metadata, Subscriber};
+use tracing_log::LogTracer;
 
-/// The text of every `tracing` span and event of this thread, at every level.
-///
-/// What a library writes through the `log` crate is not heard.
+/// The text of every `tracing` span and event of this thread, at every level, and of what libraries write through the `log`
+/// crate, unless the process has a logger of its own already.
 #[derive(Clone, Debug, Default)]
 pub struct Logs {
     text: Arc<Mutex<String>>,
@@ -21,6 +21,7 @@ pub struct Logs {
 impl Logs {
     /// Listens until the guard is dropped.
     pub fn listen(&self) -> Listening {
+        let _ = LogTracer::init(); // from the second time on it is there
         // As long as a process has one subscriber, tracing asks the thread that comes first to a place in the code whether
         // anybody listens there, for all threads. A second one makes it ask the subscribers.
         let second = Dispatch::new(self.clone());

@@ -1,29 +1,14 @@
 //! Keys, headers and query values are in nothing that can be printed, whatever the upstream does with them.
 
-use std::error::Error;
-use std::fmt::Write as _;
-
-use futures_util::StreamExt as _;
-use infer_core::{ErrorKind, ExecuteBatch, ModelRunner as _};
+use infer_core::{ErrorKind, ExecuteBatch};
 use remote_core::session::RemoteSessionActor;
-use remote_testkit::{Act, Logs, MessagesWire, Script, Upstream, Wire as _};
+use remote_testkit::{Act, Leaks, MessagesWire, Script, Upstream, Wire as _};
 use runtime_anthropic::config::SecretRef;
 use runtime_anthropic::{AnthropicConfig, AnthropicRunner, KeyHeader};
 
 const KEY: &str = "sk-ant-leak-9f8e7d6c5b4a3210";
 const HEADER: &str = "header-secret-aa55aa55";
 const QUERY: &str = "query-secret-77bb77bb";
-
-/// An error with everything it holds.
-fn whole_error(error: &(dyn Error + 'static)) -> String {
-    let mut text = String::new();
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let _ = write!(text, "{error} {error:?} ");
-        next = error.source();
-    }
-    text
-}
 
 /// The upstream repeats the key wherever it can.
 fn scripts() -> Vec<Script> {
@@ -45,8 +30,7 @@ fn scripts() -> Vec<Script> {
 #[tokio::test]
 async fn no_log_no_error_and_no_debug_output_holds_a_secret() {
     for auth in [KeyHeader::ApiKey, KeyHeader::Bearer] {
-        let logs = Logs::default();
-        let guard = logs.listen();
+        let mut leaks = Leaks::listen();
         let upstream = Upstream::start(scripts()).await.unwrap();
         let mut config = AnthropicConfig::defaults_for_anthropic(SecretRef::inline(KEY));
         config.endpoint = upstream.base_url();
@@ -55,41 +39,19 @@ async fn no_log_no_error_and_no_debug_output_holds_a_secret() {
         config.circuit_breaker.consecutive_failures = 1000;
         config.headers.insert("x-secret".into(), HEADER.into());
         config.query.insert("secret".into(), QUERY.into());
-        let mut printed = format!("{config:?}");
+        leaks.show(&config);
         let session = RemoteSessionActor::bootstrap(config.api_key.clone()).await.unwrap();
         let runner = AnthropicRunner::new(config, session).unwrap();
-        let _ = write!(printed, "{runner:?} {:?} {:?}", runner.provider(), runner.session());
+        leaks.show(&(&runner, runner.provider(), runner.session()));
         let calls = scripts().len();
         for _ in 0..calls {
-            match runner.execute(ExecuteBatch::new("claude-sonnet-5", "hi").streaming()).await {
-                Err(error) => printed += &whole_error(&error),
-                Ok(run) => {
-                    let _ = write!(printed, "{run:?}");
-                    let mut stream = run.into_stream();
-                    while let Some(chunk) = stream.next().await {
-                        match chunk {
-                            Ok(chunk) => drop(write!(printed, "{chunk:?}")),
-                            Err(error) => printed += &whole_error(&error),
-                        }
-                    }
-                }
-            }
+            leaks.call(&runner, ExecuteBatch::new("claude-sonnet-5", "hi").streaming()).await;
         }
         let seen = upstream.playbook().seen();
         assert_eq!(seen.len(), calls);
         assert!(seen.iter().all(|request| request.carries(KEY) && request.carries(QUERY)), "{auth:?}");
         drop(upstream);
-        let gone = runner.execute(ExecuteBatch::new("m", "nobody is there")).await.unwrap_err();
-        printed += &whole_error(&gone);
-        drop(guard);
-
-        let logged = logs.text();
-        assert!(!logged.trim().is_empty(), "the log was not listened to");
-        assert!(printed.contains("[redacted]"), "an upstream's words without the key must be kept");
-        for secret in [KEY, HEADER, QUERY] {
-            for (place, text) in [("printed", &printed), ("logged", &logged)] {
-                assert!(!text.contains(secret), "{auth:?}: {secret} is {place}");
-            }
-        }
+        leaks.call(&runner, ExecuteBatch::new("m", "nobody is there")).await;
+        leaks.none_of(&[KEY, HEADER, QUERY]).unwrap();
     }
 }

@@ -32,17 +32,17 @@ pub struct OtelConfig {
     /// slow and dear enough to keep them all.
     pub sample_ratio: f64,
     /// How long a span waits for others to be sent with. 5 s.
-    #[serde(deserialize_with = "duration")]
+    #[serde(with = "infer_core::duration")]
     pub span_interval: Duration,
     /// The time from one export of metrics to the next. 60 s, as OpenTelemetry has it.
-    #[serde(deserialize_with = "duration")]
+    #[serde(with = "infer_core::duration")]
     pub metric_interval: Duration,
     /// One export, repetitions included. 10 s.
-    #[serde(deserialize_with = "duration")]
+    #[serde(with = "infer_core::duration")]
     pub timeout: Duration,
     /// How long [`Otel::shutdown`](super::Otel::shutdown) waits for the last export. 5 s: a process that ends must not
     /// hang on its collector.
-    #[serde(deserialize_with = "duration")]
+    #[serde(with = "infer_core::duration")]
     pub shutdown_timeout: Duration,
     /// How many spans may wait; those beyond are lost and counted. 2048, a few megabytes.
     pub max_queued_spans: usize,
@@ -146,13 +146,6 @@ fn base(text: &str) -> Result<Uri, &'static str> {
         return Err("must be the base, without /v1/traces or /v1/metrics");
     }
     Ok(uri)
-}
-
-fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    humantime::parse_duration(&text).map_err(|error| {
-        serde::de::Error::custom(format!("{text:?} is not a duration such as 30s or 500ms: {error}"))
-    })
 }
 
 #[cfg(test)]

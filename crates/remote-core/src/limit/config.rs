@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
+use infer_core::duration;
 use serde::{Deserialize, Serialize};
-
-use crate::config::duration;
 
 /// How much may be asked of an upstream, for each model. Without a number there is no limit but what the upstream itself
 /// asks for.

@@ -9,13 +9,12 @@ mod budget;
 use std::fmt;
 use std::time::Duration;
 
-use infer_core::{ErrorClass, ErrorKind, InferenceError, Retryability, TimeoutPhase};
+use infer_core::{ErrorClass, ErrorKind, InferenceError, Retryability, TimeoutPhase, duration};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use self::backoff::Curve;
 pub use self::budget::{Budget, BudgetConfig};
-use crate::config::duration;
 
 /// Whether and how calls are repeated.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
