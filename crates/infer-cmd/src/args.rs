@@ -1,6 +1,7 @@
 //! What can be written on the command line.
 
 use std::ffi::OsStr;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -52,6 +53,9 @@ pub(crate) enum Command {
     Config(ConfigCommand),
     /// Say what calls have cost, by the ledger in a data directory
     Cost(CostArgs),
+    /// Serve everything at one address, in the shape of OpenAI's interface
+    #[command(after_help = SERVE_HELP)]
+    Serve(ServeArgs),
     /// Run the simulator: an OpenAI-shaped server without a model
     Sim(SimArgs),
     /// Print a script that completes commands in a shell
@@ -262,6 +266,42 @@ pub(crate) struct CostArgs {
     #[arg(long)]
     pub(crate) chart: bool,
 }
+
+/// `infer serve`.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// What to serve; llm.yaml if there is one, else OpenAI by OPENAI_API_KEY, else the simulator [env: INFER_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Where to listen; a port of 0 takes a free one [default: what gateway.listen says, else 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<SocketAddr>,
+
+    /// Where the ledger, the keys and a cache on disk are kept
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+
+    /// Listen beyond this machine although there are no keys
+    #[arg(long)]
+    pub(crate) insecure: bool,
+
+    /// Threads that serve; one for each core if nothing is said
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+}
+
+const SERVE_HELP: &str = "\
+Examples:
+  infer serve                                  # the simulator, or OpenAI by its key
+  infer serve --config llm.yaml --data data --listen 127.0.0.1:8080
+  infer keys create team-a --data data         # from then on callers need a key
+
+Standard output is the address alone. SIGTERM and Ctrl-C let running calls finish; SIGHUP reads the configuration again.
+
+Exit codes:
+  0    stopped in order
+  2    wrong usage or configuration";
 
 /// `infer sim`.
 #[derive(Debug, Args)]

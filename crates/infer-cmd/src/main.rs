@@ -16,6 +16,7 @@ mod models;
 mod output;
 mod prompt;
 mod request;
+mod serve;
 mod signals;
 mod sim;
 mod summary;
@@ -42,7 +43,10 @@ fn main() -> ExitCode {
         Command::Models(args) | Command::Health(args) => args.json,
         Command::Config(ConfigCommand::Check(args) | ConfigCommand::Show(args)) => args.json,
         Command::Cost(args) => args.format == Format::Json,
-        Command::Config(ConfigCommand::Schema) | Command::Sim(_) | Command::Completions { .. } => false,
+        Command::Config(ConfigCommand::Schema)
+        | Command::Serve(_)
+        | Command::Sim(_)
+        | Command::Completions { .. } => false,
     };
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
@@ -62,7 +66,7 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<(), Failure> {
     logs::start(cli.verbose)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    let runtime = threads(&cli.command)
         .enable_all()
         .build()
         .map_err(|error| Failure::usage(format!("cannot start: {error}")))?;
@@ -75,6 +79,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Health(args) => health::run(&args, &mut signals).await,
             Command::Config(command) => config::run(command, &mut signals).await,
             Command::Cost(args) => cost::run(args, &mut signals).await,
+            Command::Serve(args) => serve::run(&args, &mut signals).await,
             Command::Sim(sim) => sim::run(&sim, &mut signals).await,
             Command::Completions { shell } => completions::print(shell),
         }
@@ -82,6 +87,20 @@ fn run(cli: Cli) -> Result<(), Failure> {
     // A thread may still wait for a line on standard input or for a reader of standard output: do not wait for it.
     runtime.shutdown_background();
     result
+}
+
+/// A server takes all cores; whatever a person waits for needs one.
+fn threads(command: &Command) -> tokio::runtime::Builder {
+    let Command::Serve(args) = command else { return tokio::runtime::Builder::new_current_thread() };
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    match args.threads.map_or_else(cores, usize::from) {
+        1 => tokio::runtime::Builder::new_current_thread(),
+        threads => {
+            let mut runtime = tokio::runtime::Builder::new_multi_thread();
+            runtime.worker_threads(threads);
+            runtime
+        }
+    }
 }
 
 /// Help and version go to standard output and are no failure; the rest is a usage error.

@@ -67,9 +67,11 @@ impl Admission {
         deadline: Instant,
     ) -> Result<Admitted, Denial> {
         let key = match key.and_then(|key| self.limits(key)) {
-            Some(limits) => Some(limits.acquire(tokens, priority, Some(deadline)).await.map_err(|refused| {
-                denial(refused, "rate_limited", "the limits of this key allow no more calls now")
-            })?),
+            Some(limits) => {
+                Some(limits.acquire(tokens, priority, Some(deadline)).await.map_err(|refused| {
+                    denial(refused, "rate_limited", "the limits of this key allow no more calls now")
+                })?)
+            }
             None => None,
         };
         let all = self.all.acquire(0, priority, Some(deadline)).await.map_err(|refused| {
@@ -80,8 +82,8 @@ impl Admission {
 
     /// The limits of a key, if it has any; new ones when they have changed.
     fn limits(&self, key: &KeyRecord) -> Option<Limits> {
-        let wanted = key.limits.clone();
-        if wanted.is_unlimited() {
+        let wanted = key.limits;
+        if wanted.is_empty() {
             return None;
         }
         let mut known = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
@@ -91,8 +93,8 @@ impl Admission {
             return Some(limits.clone());
         }
         let config = RateLimitConfig {
-            requests_per_minute: wanted.requests_per_minute,
-            tokens_per_minute: wanted.tokens_per_minute,
+            requests_per_minute: wanted.requests_per_minute.map(clamp),
+            tokens_per_minute: wanted.tokens_per_minute.map(clamp),
             max_in_flight: wanted.concurrency,
             max_wait: self.config.max_wait,
             max_queue: self.config.max_queue,
@@ -121,4 +123,9 @@ fn denial(refused: Refused, code: &'static str, message: &str) -> Denial {
             "the call's time was up before its turn came",
         ),
     }
+}
+
+/// More than four billion a minute is no limit worth the name.
+fn clamp(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }

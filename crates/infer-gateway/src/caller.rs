@@ -56,7 +56,7 @@ pub(crate) fn caller(state: &State, headers: &HeaderMap) -> Result<Caller, Denia
             "no key: send one as Authorization: Bearer, x-api-key or api-key; `infer keys create` makes one",
         ));
     };
-    match state.keys().authenticate(secret) {
+    match state.keys().authenticate(secret, state.now()) {
         Ok(key) => Ok(Caller { key: Some(key) }),
         Err(Refusal::Expired) => Err(unauthorized("this key has expired: ask for a new one")),
         Err(Refusal::Revoked) => Err(unauthorized("this key was revoked: ask for a new one")),
@@ -77,7 +77,7 @@ pub(crate) fn operator(state: &State, headers: &HeaderMap, extensions: &Extensio
         return Ok(());
     }
     if let Some(secret) = secret
-        && state.keys().authenticate(secret).is_ok_and(|key| key.admin)
+        && state.keys().authenticate(secret, state.now()).is_ok_and(|key| key.admin)
     {
         return Ok(());
     }

@@ -48,8 +48,6 @@ pub struct GatewayConfig {
     pub drain: Duration,
     /// How many calls run at once, and how many wait.
     pub admission: AdmissionConfig,
-    /// Whether a client may name the end user and so whose budget is used, by the member `user`.
-    pub trust_user: bool,
 }
 
 /// Which calls are let in.
@@ -132,7 +130,6 @@ impl Default for GatewayConfig {
             default_deadline: Duration::from_secs(600),
             drain: Duration::from_secs(30),
             admission: AdmissionConfig::default(),
-            trust_user: true,
         }
     }
 }

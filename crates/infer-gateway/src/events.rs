@@ -9,10 +9,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use futures_core::Stream as _;
 use http_body::Frame;
 use infer_core::{InferenceError, Origin, TokenChunk, TokenStream};
 use tokio::time::{Instant, Sleep};
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::observe::Ending;
 use crate::watch::Watch;
@@ -35,8 +35,11 @@ pub(crate) trait Format: Send + Unpin + 'static {
 }
 
 /// A call that has not answered yet.
-pub(crate) type Pending =
-    Pin<Box<dyn Future<Output = Result<(TokenStream, Box<dyn FnOnce(&mut Watch) + Send>), InferenceError>> + Send>>;
+pub(crate) type Pending = Pin<
+    Box<
+        dyn Future<Output = Result<(TokenStream, Box<dyn FnOnce(&mut Watch) + Send>), InferenceError>> + Send,
+    >,
+>;
 
 enum Phase {
     /// No content yet, and the head is sent.
@@ -52,26 +55,36 @@ pub(crate) struct Events<F> {
     watch: Watch,
     silence: Pin<Box<Sleep>>,
     every: Duration,
+    /// The end of the time for running calls.
+    over: Pin<Box<WaitForCancellationFutureOwned>>,
     is_finished: bool,
+}
+
+/// What a stream needs beside its call.
+pub(crate) struct Terms {
+    /// How often a comment goes into a silence.
+    pub(crate) keep_alive: Duration,
+    pub(crate) over: WaitForCancellationFutureOwned,
 }
 
 /// Events that are ready are sent together up to so many bytes.
 const TOGETHER: usize = 16 << 10;
 
 impl<F: Format> Events<F> {
-    pub(crate) fn running(stream: TokenStream, format: F, watch: Watch, every: Duration) -> Self {
-        Self::new(Phase::Running(stream), format, watch, every)
+    pub(crate) fn running(stream: TokenStream, format: F, watch: Watch, terms: Terms) -> Self {
+        Self::new(Phase::Running(stream), format, watch, terms)
     }
 
-    pub(crate) fn waiting(pending: Pending, format: F, watch: Watch, every: Duration) -> Self {
-        Self::new(Phase::Waiting(pending), format, watch, every)
+    pub(crate) fn waiting(pending: Pending, format: F, watch: Watch, terms: Terms) -> Self {
+        Self::new(Phase::Waiting(pending), format, watch, terms)
     }
 
-    fn new(phase: Phase, format: F, mut watch: Watch, every: Duration) -> Self {
+    fn new(phase: Phase, format: F, mut watch: Watch, terms: Terms) -> Self {
         // What is left from here on was left under a 200.
         watch.seen().status = 200;
+        let every = terms.keep_alive;
         let silence = Box::pin(tokio::time::sleep(every));
-        Self { phase, format, watch, silence, every, is_finished: false }
+        Self { phase, format, watch, silence, every, over: Box::pin(terms.over), is_finished: false }
     }
 
     /// Takes the next piece; `Some` when there is something to send.
@@ -91,11 +104,7 @@ impl<F: Format> Events<F> {
     fn end(&mut self, result: Result<(), InferenceError>) -> Bytes {
         self.phase = Phase::Over;
         let result = match result {
-            Ok(()) if !self.is_finished => {
-                let mut at = Origin::default();
-                at.message = Some("the answer ended without saying why".to_owned());
-                Err(InferenceError::StreamInterrupted { at: Box::new(at), source: None })
-            }
+            Ok(()) if !self.is_finished => Err(interrupted("the answer ended without saying why")),
             result => result,
         };
         match result {
@@ -150,13 +159,22 @@ impl<F: Format> Events<F> {
         }
     }
 
-    /// Into a silence that has lasted, a comment.
+    /// Into a silence that has lasted, a comment; the end, where the gateway's time is up.
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if self.over.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Some(self.end(Err(interrupted("the gateway is stopping")))));
+        }
         match self.silence.as_mut().poll(cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(()) => Poll::Ready(Some(self.format.keep_alive())),
         }
     }
+}
+
+fn interrupted(why: &str) -> InferenceError {
+    let mut at = Origin::default();
+    at.message = Some(why.to_owned());
+    InferenceError::StreamInterrupted { at: Box::new(at), source: None }
 }
 
 /// Events that go out together; one alone goes as it is.

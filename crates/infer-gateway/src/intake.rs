@@ -29,7 +29,9 @@ pub(crate) async fn read(
     }
     if let Some(encoding) = headers.get(CONTENT_ENCODING).filter(|value| *value != "identity") {
         let message = format!("content-encoding {encoding:?} is not read here: send the body as it is");
-        return Err(Denial::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", message).for_good());
+        return Err(
+            Denial::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", message).for_good()
+        );
     }
     match tokio::time::timeout(time, collect(body, limit)).await {
         Ok(read) => read,
@@ -77,7 +79,9 @@ mod tests {
     use super::*;
 
     async fn taken(pieces: &'static [&'static str], limit: usize) -> Result<Bytes, Denial> {
-        let pieces = stream::iter(pieces.iter().map(|piece| Ok::<_, std::io::Error>(Bytes::from_static(piece.as_bytes()))));
+        let pieces = stream::iter(
+            pieces.iter().map(|piece| Ok::<_, std::io::Error>(Bytes::from_static(piece.as_bytes()))),
+        );
         read(&HeaderMap::new(), Body::from_stream(pieces), limit, Duration::from_secs(1)).await
     }
 

@@ -1,10 +1,25 @@
 //! An OpenAI-compatible gateway over everything an `llm.yaml` describes.
 #![doc = include_str!("../README.md")]
 
+mod admission;
+mod ask;
 mod caller;
 mod config;
 mod denial;
+mod drain;
+mod events;
+mod gateway;
+mod intake;
 mod observe;
+mod reply;
+mod routes;
+mod sections;
+mod serve;
+mod state;
+mod tls;
+mod watch;
 
 pub use config::{AdminKey, AdmissionConfig, CorsConfig, GatewayConfig, TlsConfig};
+pub use gateway::{Gateway, GatewayBuilder};
 pub use observe::{Ending, Observer, Seen};
+pub use sections::{sections, settings};

@@ -25,7 +25,12 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// A request that arrives now.
-    pub(crate) fn begin(endpoint: &'static str, id: RequestId, now: SystemTime, observers: Observers) -> Self {
+    pub(crate) fn begin(
+        endpoint: &'static str,
+        id: RequestId,
+        now: SystemTime,
+        observers: Observers,
+    ) -> Self {
         for observer in &*observers.0 {
             observer.began(endpoint);
         }

@@ -29,6 +29,6 @@ mod request;
 
 pub use answer::write_completion;
 pub use chunks::ChunkWriter;
-pub use embed::{read_embed_request, write_embeddings};
+pub use embed::{read_embed_request, read_embed_request_for, write_embeddings};
 pub use error::write_error;
-pub use request::{ChatRequest, read_request};
+pub use request::{ChatRequest, read_request, read_request_for};

@@ -141,6 +141,16 @@ impl KeyBook {
         self.inner.table.load().records().to_vec()
     }
 
+    /// Whether there are none at all; expired and revoked ones count.
+    pub fn is_empty(&self) -> bool {
+        self.inner.table.load().records().is_empty()
+    }
+
+    /// Whether keys can be made, in a file or in Redis; false where only the configuration has some.
+    pub fn is_stored(&self) -> bool {
+        self.inner.place.is_some()
+    }
+
     /// The key called `name`.
     ///
     /// # Errors

@@ -14,10 +14,23 @@ use crate::request::refused;
 /// # Errors
 /// [`InferenceError::InvalidRequest`] that names the member in `param` and says what is expected.
 pub fn read_embed_request(body: &Bytes) -> Result<EmbedBatch, InferenceError> {
+    read(body, None)
+}
+
+/// The same where the model stands elsewhere, such as in the path: a member `model` is not read.
+///
+/// # Errors
+/// As for [`read_embed_request`].
+pub fn read_embed_request_for(body: &Bytes, model: &str) -> Result<EmbedBatch, InferenceError> {
+    read(body, Some(model))
+}
+
+fn read(body: &Bytes, given: Option<&str>) -> Result<EmbedBatch, InferenceError> {
     let mut batch = EmbedBatch::new(String::new(), Vec::<String>::new());
-    let mut model = None;
+    let mut model = given.map(str::to_owned);
     for (name, raw) in members(body)?.list {
         match &*name {
+            "model" if given.is_some() => {}
             "model" => model = text(&name, raw)?,
             "input" => batch.input = inputs(raw)?,
             "user" => batch.user = text(&name, raw)?,

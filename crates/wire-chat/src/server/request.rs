@@ -43,6 +43,20 @@ pub fn read_request(body: &Bytes) -> Result<ChatRequest, InferenceError> {
     reader.finish()
 }
 
+/// The same where the model stands elsewhere, such as in the path: a member `model` is not read.
+///
+/// # Errors
+/// As for [`read_request`].
+pub fn read_request_for(body: &Bytes, model: &str) -> Result<ChatRequest, InferenceError> {
+    let mut reader = Reader { model: Some(model.to_owned()), ..Reader::default() };
+    for (name, raw) in members(body)?.list {
+        if name != "model" && !reader.member(&name, raw, body)? {
+            reader.batch.extra.set(name, raw.into());
+        }
+    }
+    reader.finish()
+}
+
 struct Reader {
     batch: ExecuteBatch,
     model: Option<String>,

@@ -1,0 +1,151 @@
+//! The server put together, and its life.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use infer_core::InferenceError;
+use infer_store::Clock;
+use infer_store::keys::KeyBook;
+use inference::Inference;
+use tokio::net::TcpListener;
+
+use crate::config::GatewayConfig;
+use crate::drain::{Drain, Phase};
+use crate::observe::Observer;
+use crate::state::State;
+use crate::tls::Tls;
+use crate::watch::Observers;
+use crate::{routes, serve};
+
+/// Puts a [`Gateway`] together.
+#[derive(Debug)]
+pub struct GatewayBuilder {
+    inference: Inference,
+    config: GatewayConfig,
+    keys: Option<KeyBook>,
+    observers: Vec<Arc<dyn Observer>>,
+}
+
+impl GatewayBuilder {
+    /// Asks callers for one of these keys, from the first one that there is.
+    #[must_use]
+    pub fn with_keys(mut self, keys: KeyBook) -> Self {
+        self.keys = Some(keys);
+        self
+    }
+
+    /// Tells `observer` of every request.
+    #[must_use]
+    pub fn with_observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observers.push(observer);
+        self
+    }
+
+    /// Listens.
+    ///
+    /// # Errors
+    /// [`InferenceError::Config`] for settings that cannot be served: an address beyond this machine without keys, an
+    /// address that is taken, files for HTTPS that cannot be read.
+    pub async fn bind(self) -> Result<Gateway, InferenceError> {
+        let Self { inference, config, keys, observers } = self;
+        config.validate().map_err(InferenceError::config)?;
+        let keys = match keys {
+            Some(keys) => keys,
+            None => KeyBook::fixed(&infer_store::KeysConfig::default(), Clock::system())
+                .map_err(|error| InferenceError::config(error.to_string()))?,
+        };
+        if keys.is_empty() && !config.insecure && !config.listen.ip().is_loopback() {
+            return Err(InferenceError::config(format!(
+                "gateway.listen: {} is beyond this machine and there are no keys: make one with `infer keys create`, \
+                 listen on 127.0.0.1, or say --insecure",
+                config.listen
+            )));
+        }
+        let tls = config.tls.as_ref().map(Tls::new).transpose().map_err(InferenceError::config)?;
+        let listener = TcpListener::bind(config.listen).await.map_err(|error| {
+            InferenceError::config(format!("gateway.listen: cannot listen on {}: {error}", config.listen))
+        })?;
+        let address = listener
+            .local_addr()
+            .map_err(|error| InferenceError::config(format!("gateway.listen: {error}")))?;
+        let drain = Drain::new();
+        let observers = Observers(observers.into());
+        let state = Arc::new(State::new(inference, keys, config, observers, drain));
+        Ok(Gateway { state, listener, address, tls })
+    }
+}
+
+/// A server that listens.
+#[derive(Debug)]
+pub struct Gateway {
+    state: Arc<State>,
+    listener: TcpListener,
+    address: SocketAddr,
+    tls: Option<Tls>,
+}
+
+impl Gateway {
+    /// One for what `inference` describes.
+    pub fn builder(inference: Inference, config: GatewayConfig) -> GatewayBuilder {
+        GatewayBuilder { inference, config, keys: None, observers: Vec::new() }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Whether it speaks HTTPS.
+    pub fn is_secure(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Whether callers need a key.
+    pub fn asks_for_keys(&self) -> bool {
+        self.state.asks_for_keys()
+    }
+
+    /// Serves until `stop` is ready, then lets running calls finish for as long as configured. Calls that still run then
+    /// end with an error event, and connections are closed.
+    ///
+    /// Dropping the future ends everything at once.
+    ///
+    /// # Errors
+    /// None today; room for a listener that breaks.
+    pub async fn serve(self, stop: impl Future<Output = ()>) -> io::Result<()> {
+        let Self { state, listener, tls, .. } = self;
+        let config = state.config();
+        let drain = state.drain.clone();
+        let router = routes::router(Arc::clone(&state));
+        let served = serve::serve(listener, router, &config, tls, drain.clone());
+        let mut served = std::pin::pin!(served);
+        tokio::select! {
+            () = &mut served => return Ok(()),
+            () = stop => {}
+        }
+        tracing::info!(drain = ?config.drain, "stopping: running calls may finish");
+        drain.enter(Phase::Draining);
+        if tokio::time::timeout(config.drain, &mut served).await.is_err() {
+            tracing::warn!("the time for running calls is up");
+            drain.enter(Phase::Over);
+            // What is left has been told to end; it may take a moment to say so.
+            _ = tokio::time::timeout(std::time::Duration::from_secs(2), &mut served).await;
+        }
+        if let Some(ledger) = state.inference.ledger()
+            && let Err(error) = ledger.flush().await
+        {
+            tracing::error!(%error, "ledger: rows are not written");
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.is_secure() { "https" } else { "http" };
+        write!(f, "{scheme}://{}", self.address)
+    }
+}

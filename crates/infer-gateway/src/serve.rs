@@ -1,0 +1,199 @@
+//! Takes connections and serves them until it is told to stop.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use http::Request;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, Sleep};
+use tokio_util::task::TaskTracker;
+use tower_service::Service as _;
+
+use crate::config::GatewayConfig;
+use crate::drain::{Drain, Phase};
+use crate::tls::Tls;
+
+/// The pause after the system has no room for another connection.
+const NO_ROOM: Duration = Duration::from_millis(50);
+
+/// Serves until `drain` says that it is over and every connection has ended.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    config: &GatewayConfig,
+    tls: Option<Tls>,
+    drain: Drain,
+) {
+    let tasks = TaskTracker::new();
+    let room = Arc::new(Semaphore::new(config.admission.max_connections));
+    let server = Arc::new(server(config));
+    let mut draining = pin!(drain.reached(Phase::Draining));
+    loop {
+        let permit = tokio::select! {
+            () = &mut draining => break,
+            permit = Arc::clone(&room).acquire_owned() => permit,
+        };
+        // The semaphore is never closed.
+        let Ok(permit) = permit else { break };
+        let accepted = tokio::select! {
+            () = &mut draining => break,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, address) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                if !is_of_one_connection(&error) {
+                    tracing::error!(%error, "cannot take a connection");
+                    tokio::time::sleep(NO_ROOM).await;
+                }
+                continue;
+            }
+        };
+        // A stream's events are small and must not wait for each other.
+        _ = stream.set_nodelay(true);
+        let (server, router, drain, tls) = (Arc::clone(&server), router.clone(), drain.clone(), tls.clone());
+        let (patience, write_timeout) = (config.head_timeout, config.write_timeout);
+        tasks.spawn(async move {
+            let _permit = permit;
+            let stream = Impatient::new(stream, write_timeout);
+            match tls {
+                None => connection(&server, stream, address, router, drain).await,
+                Some(tls) => match tokio::time::timeout(patience, tls.accept(stream)).await {
+                    Ok(Ok(stream)) => connection(&server, stream, address, router, drain).await,
+                    Ok(Err(error)) => tracing::debug!(%address, %error, "no handshake"),
+                    Err(_) => tracing::debug!(%address, "no handshake in time"),
+                },
+            }
+        });
+    }
+    drop(listener);
+    tasks.close();
+    tasks.wait().await;
+}
+
+fn server(config: &GatewayConfig) -> Builder<TokioExecutor> {
+    let mut server = Builder::new(TokioExecutor::new());
+    server.http1().timer(TokioTimer::new()).header_read_timeout(config.head_timeout).max_buf_size(64 << 10);
+    server
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(256)
+        .max_header_list_size(64 << 10)
+        .keep_alive_interval(Duration::from_secs(20))
+        .keep_alive_timeout(config.head_timeout);
+    server
+}
+
+async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    server: &Builder<TokioExecutor>,
+    stream: S,
+    address: SocketAddr,
+    router: Router,
+    drain: Drain,
+) {
+    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(ConnectInfo(address));
+        router.clone().call(request)
+    });
+    let mut connection = pin!(server.serve_connection(TokioIo::new(stream), service));
+    let mut draining = pin!(drain.reached(Phase::Draining));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = &mut draining => {
+            // Answers that run go on to their end; no further request is taken.
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%address, error = &*error, "connection ended");
+    }
+}
+
+/// Whether the failure is that of one connection, gone before it was taken.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+    )
+}
+
+/// A connection that is given up when the other side takes nothing for too long, so that a client who stopped reading does
+/// not hold an answer, and an upstream's connection, for ever.
+struct Impatient {
+    stream: TcpStream,
+    limit: Duration,
+    /// Runs while a write waits.
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl Impatient {
+    fn new(stream: TcpStream, limit: Duration) -> Self {
+        Self { stream, limit, stalled: None }
+    }
+
+    fn judge<T>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if polled.is_ready() {
+            self.stalled = None;
+            return polled;
+        }
+        let limit = self.limit;
+        let stalled =
+            self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + limit)));
+        match stalled.as_mut().poll(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+        }
+    }
+}
+
+impl AsyncRead for Impatient {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        to: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, to)
+    }
+}
+
+impl AsyncWrite for Impatient {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(cx, data);
+        self.judge(cx, polled)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, data);
+        self.judge(cx, polled)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

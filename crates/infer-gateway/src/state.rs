@@ -1,0 +1,85 @@
+//! What all requests share.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use infer_store::Clock;
+use infer_store::keys::KeyBook;
+use inference::Inference;
+
+use crate::admission::Admission;
+use crate::config::GatewayConfig;
+use crate::drain::Drain;
+use crate::watch::Observers;
+
+/// What all requests share.
+pub(crate) struct State {
+    pub(crate) inference: Inference,
+    keys: KeyBook,
+    config: ArcSwap<GatewayConfig>,
+    admission: ArcSwap<Admission>,
+    pub(crate) observers: Observers,
+    pub(crate) drain: Drain,
+    clock: Clock,
+}
+
+impl State {
+    pub(crate) fn new(
+        inference: Inference,
+        keys: KeyBook,
+        config: GatewayConfig,
+        observers: Observers,
+        drain: Drain,
+    ) -> Self {
+        let admission = Admission::new(&config.admission);
+        Self {
+            inference,
+            keys,
+            config: ArcSwap::from_pointee(config),
+            admission: ArcSwap::from_pointee(admission),
+            observers,
+            drain,
+            clock: Clock::system(),
+        }
+    }
+
+    pub(crate) fn config(&self) -> Arc<GatewayConfig> {
+        self.config.load_full()
+    }
+
+    pub(crate) fn keys(&self) -> &KeyBook {
+        &self.keys
+    }
+
+    pub(crate) fn admission(&self) -> Arc<Admission> {
+        self.admission.load_full()
+    }
+
+    pub(crate) fn now(&self) -> SystemTime {
+        self.clock.now()
+    }
+
+    /// Whether callers need a key: from the first one on, also when it is expired or revoked.
+    pub(crate) fn asks_for_keys(&self) -> bool {
+        !self.keys.is_empty()
+    }
+
+    /// Puts other settings in force. Those of the listener stay until it is started anew.
+    pub(crate) fn replace(&self, config: GatewayConfig) {
+        if !self.admission.load().is_of(&config.admission) {
+            self.admission.store(Arc::new(Admission::new(&config.admission)));
+        }
+        self.config.store(Arc::new(config));
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State")
+            .field("keys", &self.keys)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
