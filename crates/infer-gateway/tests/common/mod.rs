@@ -1,0 +1,165 @@
+//! A gateway in front of the simulator, on real sockets.
+
+#![expect(clippy::unwrap_used, reason = "a test")]
+#![allow(dead_code, clippy::allow_attributes, reason = "each test file uses its part")]
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use futures_util::FutureExt as _;
+use infer_gateway::{Gateway, GatewayConfig, Observer, Seen};
+use infer_store::Clock;
+use infer_store::keys::KeyBook;
+use inference::config::{Format, Source};
+use inference::{Inference, InferenceBuilder};
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
+use upstream_sim::{Sim, SimBuilder};
+
+/// Requests that are over, in the order of their ends.
+#[derive(Debug, Default)]
+pub struct Log {
+    seen: Mutex<Vec<Seen>>,
+    more: Notify,
+}
+
+impl Observer for Log {
+    fn ended(&self, seen: &Seen) {
+        self.seen.lock().unwrap().push(seen.clone());
+        self.more.notify_waiters();
+    }
+}
+
+impl Log {
+    /// Waits until so many requests are over.
+    pub async fn ended(&self, count: usize) -> Vec<Seen> {
+        loop {
+            let more = self.more.notified();
+            tokio::pin!(more);
+            more.as_mut().enable();
+            let seen = self.seen.lock().unwrap().clone();
+            if seen.len() >= count {
+                return seen;
+            }
+            more.await;
+        }
+    }
+}
+
+/// A gateway, whoever stands behind it, and a client.
+pub struct Scene {
+    pub sims: Vec<Sim>,
+    pub url: String,
+    pub inference: Inference,
+    pub log: Arc<Log>,
+    pub http: reqwest::Client,
+    stop: Option<oneshot::Sender<()>>,
+    served: JoinHandle<()>,
+}
+
+/// What is unlike the usual.
+#[derive(Default)]
+pub struct Setting {
+    /// The simulators, `a`, `b` and so on; one when empty.
+    pub sims: Vec<SimBuilder>,
+    /// More of `llm.yaml`; `routes` too, else every model goes to `a`.
+    pub yaml: String,
+    /// Settings of each provider, such as `retry: { attempts: 1 }`.
+    pub provider: String,
+}
+
+impl Setting {
+    pub fn yaml(yaml: &str) -> Self {
+        Self { yaml: yaml.to_owned(), ..Self::default() }
+    }
+
+    pub async fn start(self) -> Scene {
+        let Self { sims: builders, yaml, provider } = self;
+        let builders = if builders.is_empty() { vec![Sim::builder()] } else { builders };
+        let mut sims = Vec::new();
+        for builder in builders {
+            sims.push(builder.start().await.unwrap());
+        }
+        let mut text = String::from("providers:\n");
+        for (name, sim) in ('a'..='z').zip(&sims) {
+            let more = if provider.is_empty() { "retry: { attempts: 1 }" } else { &provider };
+            text += &format!("  {name}: {{ type: openai, base_url: {:?}, {more} }}\n", sim.base_url());
+        }
+        if !yaml.contains("routes:") {
+            text += "routes: { \"*\": { targets: [{ provider: a }] } }\n";
+        }
+        text += &yaml;
+        let builder =
+            infer_gateway::sections().into_iter().fold(Inference::builder(), InferenceBuilder::with_section);
+        let inference = builder.with_source(Source::text(text, Format::Yaml)).build().await.unwrap();
+        let (settings, keys) = infer_gateway::settings(&inference.config());
+        let mut settings = GatewayConfig::clone(&settings);
+        settings.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        let keys = KeyBook::fixed(&keys, Clock::system()).unwrap();
+        let log = Arc::new(Log::default());
+        let gateway = Gateway::builder(inference.clone(), settings)
+            .with_keys(keys)
+            .with_observer(log.clone())
+            .bind()
+            .await
+            .unwrap();
+        let url = gateway.to_string();
+        let (stop, stopped) = oneshot::channel();
+        let served = tokio::spawn(async move { gateway.serve(stopped.map(drop)).await.unwrap() });
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        Scene { sims, url, inference, log, http, stop: Some(stop), served }
+    }
+}
+
+impl Scene {
+    pub async fn new() -> Self {
+        Setting::default().start().await
+    }
+
+    /// A chat request for `model`.
+    pub fn chat(&self, model: &str, stream: bool) -> reqwest::RequestBuilder {
+        let body = serde_json::json!({
+            "model": model,
+            "stream": stream,
+            "messages": [{"role": "user", "content": "Say hello"}],
+        });
+        self.post("/v1/chat/completions", &body.to_string())
+    }
+
+    pub fn post(&self, path: &str, body: &str) -> reqwest::RequestBuilder {
+        self.http.post(format!("{}{path}", self.url)).body(body.to_owned())
+    }
+
+    pub fn get(&self, path: &str) -> reqwest::RequestBuilder {
+        self.http.get(format!("{}{path}", self.url))
+    }
+
+    /// Asks it to stop, without waiting.
+    pub fn stop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            stop.send(()).unwrap();
+        }
+    }
+
+    /// Until it has stopped.
+    pub async fn stopped(self) {
+        self.served.await.unwrap();
+    }
+}
+
+/// Status, headers and JSON of an answer.
+pub async fn json(request: reqwest::RequestBuilder) -> (u16, reqwest::header::HeaderMap, serde_json::Value) {
+    let response = request.send().await.unwrap();
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let text = response.text().await.unwrap();
+    let json = serde_json::from_str(&text).unwrap_or(serde_json::Value::String(text));
+    (status, headers, json)
+}
+
+/// The data of every event of a stream.
+pub async fn events(request: reqwest::RequestBuilder) -> (u16, Vec<String>) {
+    let response = request.send().await.unwrap();
+    let status = response.status().as_u16();
+    let text = response.text().await.unwrap();
+    (status, text.split("\n\n").filter_map(|event| event.strip_prefix("data: ")).map(str::to_owned).collect())
+}
