@@ -119,8 +119,8 @@ mod tests {
         fn every_string_is_read_as_serde_json_reads_it(text: String) {
             let json = serde_json::to_string(&text).unwrap();
             prop_assert_eq!(string(raw(&json)).unwrap(), text.as_str());
-            let escaped: String = text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
-            let json = format!("\"{escaped}\"");
+            let escape = |json: String, unit: u16| json + &format!("\\u{unit:04x}");
+            let json = text.encode_utf16().fold("\"".to_owned(), escape) + "\"";
             prop_assert_eq!(string(raw(&json)).unwrap(), text.as_str());
         }
     }
