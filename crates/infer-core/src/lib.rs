@@ -40,6 +40,7 @@ mod message;
 mod origin;
 mod policy;
 mod prices;
+pub mod raw;
 mod request_id;
 mod routing;
 mod runner;

@@ -12,7 +12,7 @@ use futures_util::stream::FuturesUnordered;
 use infer_core::{ErrorKind, Failover, InferenceError, Tried};
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::Level;
-use tracing::{debug, enabled, info, trace};
+use tracing::{Span, debug, debug_span, enabled, info, trace};
 
 use crate::ask::Ask;
 use crate::gate::{Gate, Permit, Plea, Spent, Verdict};
@@ -23,14 +23,14 @@ use crate::stream::Held;
 use crate::table::Table;
 use crate::target::{Flight, Passed, Refusal, TargetStats};
 use crate::verdict;
-use crate::work::Work;
+use crate::work::{Copies, Work};
 
 /// One call.
 pub(crate) struct Course<'a, W> {
     pub(crate) table: &'a Table,
     pub(crate) route: Arc<Route>,
     pub(crate) ask: Ask,
-    pub(crate) work: W,
+    pub(crate) work: Copies<W>,
     pub(crate) gate: Option<&'a dyn Gate>,
     pub(crate) dice: &'a Mutex<fastrand::Rng>,
     pub(crate) failover: Failover,
@@ -86,7 +86,36 @@ struct Ended<T> {
     result: Result<(T, Held), InferenceError>,
 }
 
-impl<W: Work> Course<'_, W> {
+impl<'a, W: Work> Course<'a, W> {
+    /// The course of `batch`, which begins now.
+    pub(crate) fn new(
+        table: &'a Table,
+        route: Arc<Route>,
+        ask: Ask,
+        gate: Option<&'a dyn Gate>,
+        dice: &'a Mutex<fastrand::Rng>,
+        batch: W,
+    ) -> Self {
+        let begun = Instant::now();
+        Self {
+            table,
+            route,
+            ask,
+            gate,
+            dice,
+            failover: batch.routing().failover,
+            begun,
+            due: batch.deadline().and_then(|limit| Some((begun.checked_add(limit)?, limit))),
+            so_far: SoFar::default(),
+            work: Copies::new(batch),
+        }
+    }
+
+    /// What its targets are asked in.
+    pub(crate) fn span(&self) -> Span {
+        debug_span!("route", request_id = %self.work.request_id, route = &*self.route.name)
+    }
+
     /// Asks one target after another.
     ///
     /// # Errors
@@ -132,7 +161,7 @@ impl<W: Work> Course<'_, W> {
     }
 
     /// Chooses whom to ask next, waiting for it if that is worth it and `may_wait`.
-    async fn next(&mut self, may_wait: bool) -> Option<Start<W::Batch>> {
+    async fn next(&mut self, may_wait: bool) -> Option<Start<W>> {
         loop {
             let route = Arc::clone(&self.route);
             let rolls = || {
@@ -141,7 +170,7 @@ impl<W: Work> Course<'_, W> {
             };
             if enabled!(Level::TRACE) {
                 let passed_over = route.reasons(&self.ask, &self.so_far.passed);
-                trace!(request_id = %self.work.request_id(), route = %route.name, passed_over, "choosing");
+                trace!(request_id = %self.work.request_id, route = %route.name, passed_over, "choosing");
             }
             let target = match route.pick(&self.ask, &self.so_far.passed, Instant::now(), &rolls) {
                 Pick::Ready(target) => target,
@@ -154,7 +183,7 @@ impl<W: Work> Course<'_, W> {
                     // Not less than a timer can tell, so that a wait of nearly nothing is not asked for ever.
                     let wait = wait.max(Duration::from_millis(1));
                     self.so_far.waited += wait;
-                    debug!(request_id = %self.work.request_id(), route = %route.name, ?wait, "every target cools down: waiting");
+                    debug!(request_id = %self.work.request_id, route = %route.name, ?wait, "every target cools down: waiting");
                     sleep(wait).await;
                     continue;
                 }
@@ -162,7 +191,7 @@ impl<W: Work> Course<'_, W> {
             let model = target.model.name(&self.ask.rest).into_owned();
             let is_last =
                 self.gate.is_none() && (self.failover == Failover::Never || route.targets().nth(1).is_none());
-            let batch = self.work.prepare(&model, &route.name, target.changes, is_last)?;
+            let batch = self.work.take(&model, &route.name, target.changes, is_last)?;
             let who = Who {
                 provider: Arc::clone(&target.provider),
                 model,
@@ -184,12 +213,12 @@ impl<W: Work> Course<'_, W> {
     }
 
     /// Asks the gate, and notes that this target had its turn.
-    async fn admit(&mut self, route: &Arc<Route>, who: Who, batch: W::Batch) -> Option<Start<W::Batch>> {
+    async fn admit(&mut self, route: &Arc<Route>, who: Who, batch: W) -> Option<Start<W>> {
         let provider = Arc::clone(who.provider.name());
         let verdict = match self.gate {
             None => Verdict::Allow,
             Some(gate) => {
-                let request = W::request(&batch);
+                let request = batch.request();
                 let plea = Plea::new(&route.name, &provider, &who.model, request, who.provider.runner());
                 gate.ask(&plea).await
             }
@@ -198,7 +227,7 @@ impl<W: Work> Course<'_, W> {
             Verdict::Allow => None,
             Verdict::Permit(permit) => Some(permit),
             Verdict::Deny(reason) => {
-                debug!(request_id = %self.work.request_id(), route = %route.name, %provider, model = who.model, reason, "not allowed");
+                debug!(request_id = %self.work.request_id, route = %route.name, %provider, model = who.model, reason, "not allowed");
                 self.so_far.denial = Some(reason);
                 self.so_far.passed.seen.push((provider, who.model, Refusal::Denied));
                 return None;
@@ -208,7 +237,7 @@ impl<W: Work> Course<'_, W> {
                 left.push(Arc::clone(&route.name));
                 let next = self.table.exact(&other).filter(|next| !left.contains(&next.name));
                 if let Some(next) = next {
-                    info!(request_id = %self.work.request_id(), from = %route.name, to = %next.name, reason, "downgraded");
+                    info!(request_id = %self.work.request_id, from = %route.name, to = %next.name, reason, "downgraded");
                     self.route = Arc::clone(next);
                     self.ask.rest.clear();
                 } else {
@@ -218,19 +247,19 @@ impl<W: Work> Course<'_, W> {
                 return None;
             }
         };
-        debug!(request_id = %self.work.request_id(), route = %route.name, %provider, model = who.model, "asking");
+        debug!(request_id = %self.work.request_id, route = %route.name, %provider, model = who.model, "asking");
         self.so_far.passed.seen.push((provider, who.model.clone(), Refusal::Tried));
         Some(Start { who, batch, permit })
     }
 
     /// Asks a target.
-    fn begin(&self, start: Start<W::Batch>) -> BoxFuture<'static, Ended<W::Out>> {
+    fn begin(&self, start: Start<W>) -> BoxFuture<'static, Ended<W::Out>> {
         let Start { who, batch, permit } = start;
         let mut held = Held::new(Flight::begin(&who.stats), permit);
         let begun = Instant::now();
         let time = self.due.map(|(due, _)| due.saturating_duration_since(begun));
         let streaming = self.ask.streaming;
-        let work = W::run(Arc::clone(who.provider.runner()), batch, time);
+        let work = batch.run(Arc::clone(who.provider.runner()), time);
         Box::pin(async move {
             let result = work.await;
             let now = Instant::now();
@@ -260,7 +289,7 @@ impl<W: Work> Course<'_, W> {
         let wants_larger = error.kind() == ErrorKind::ContextLengthExceeded && !was_handed_over;
         let goes_on = self.failover != Failover::Never && (error.fails_over() || wants_larger);
         if goes_on {
-            info!(request_id = %self.work.request_id(), route = %self.route.name, provider = %tried.provider, model = tried.model, %error, "failed: looking for another target");
+            info!(request_id = %self.work.request_id, route = %self.route.name, provider = %tried.provider, model = tried.model, %error, "failed: looking for another target");
         }
         if wants_larger {
             let known = who.context_window.unwrap_or_else(|| self.ask.least_tokens(None));

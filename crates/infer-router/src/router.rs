@@ -9,14 +9,14 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use infer_core::{
     CostEstimate, EmbedBatch, Embeddings, ExecuteBatch, Health, InferenceError, ListedModel, ModelRunner,
-    RequestId, RunHandle, RunnerInfo,
+    RunHandle, RunnerInfo,
 };
 use tokio::time::Instant;
-use tracing::{Instrument as _, Span, debug_span};
+use tracing::Instrument as _;
 
 use crate::ask::{Ask, TokenCount};
 use crate::config::RouterConfig;
-use crate::course::{Course, SoFar};
+use crate::course::Course;
 use crate::gate::{End, Gate, Spent};
 use crate::policy::Rolls;
 use crate::registry::Registry;
@@ -25,7 +25,7 @@ use crate::shadow::Shadows;
 use crate::stream::RoutedStream;
 use crate::table::{Resolved, Table};
 use crate::target::Passed;
-use crate::work::{Answer, Answers, Vectors, Work as _};
+use crate::work::Answer;
 
 /// Runs requests on the targets that routes name. See the crate's first page.
 ///
@@ -166,7 +166,7 @@ impl Router {
         &'a self,
         table: &'a Table,
         batch: ExecuteBatch,
-    ) -> Result<Course<'a, Answers>, InferenceError> {
+    ) -> Result<Course<'a, ExecuteBatch>, InferenceError> {
         let Resolved { route, rest } = resolve(table, &batch.model, batch.routing.pin.as_deref())?;
         if route.shadow.is_some() {
             let roll = self.dice.lock().unwrap_or_else(PoisonError::into_inner).f64();
@@ -175,25 +175,8 @@ impl Router {
         let wants = route.wants_for(&rest);
         let wants = if self.gate.is_some() { wants.and(table.wants) } else { wants };
         let ask = Ask::of(&batch, rest, wants, self.count.as_ref());
-        let begun = Instant::now();
-        Ok(Course {
-            table,
-            route,
-            ask,
-            gate: self.gate.as_deref(),
-            dice: &self.dice,
-            failover: batch.routing.failover,
-            begun,
-            due: batch.deadline.and_then(|limit| Some((begun.checked_add(limit)?, limit))),
-            so_far: SoFar::default(),
-            work: Answers::new(batch),
-        })
+        Ok(Course::new(table, route, ask, self.gate.as_deref(), &self.dice, batch))
     }
-}
-
-/// What the targets of one call are asked in.
-fn span(request_id: &RequestId, route: &str) -> Span {
-    debug_span!("route", %request_id, route)
 }
 
 /// The route for `model`; one that no route knows is the pinned provider's own.
@@ -265,7 +248,7 @@ impl ModelRunner for Router {
         let request_id = batch.request_id.clone();
         let course = self.answers(&table, batch)?;
         let due = course.due;
-        let span = span(&request_id, &course.route.name);
+        let span = course.span();
         let mut won = course.run().instrument(span).await?;
         match won.answer {
             Answer::Whole(mut meta, whole) => {
@@ -285,20 +268,9 @@ impl ModelRunner for Router {
     async fn embed(&self, batch: EmbedBatch) -> Result<Embeddings, InferenceError> {
         let table = self.table.load_full();
         let Resolved { route, rest } = resolve(&table, &batch.model, batch.routing.pin.as_deref())?;
-        let begun = Instant::now();
-        let course = Course {
-            table: &table,
-            ask: Ask::of_embedding(&batch, rest),
-            route,
-            gate: self.gate.as_deref(),
-            dice: &self.dice,
-            failover: batch.routing.failover,
-            begun,
-            due: batch.deadline.and_then(|limit| Some((begun.checked_add(limit)?, limit))),
-            so_far: SoFar::default(),
-            work: Vectors::new(batch),
-        };
-        let span = span(course.work.request_id(), &course.route.name);
+        let ask = Ask::of_embedding(&batch, rest);
+        let course = Course::new(&table, route, ask, self.gate.as_deref(), &self.dice, batch);
+        let span = course.span();
         let mut won = course.run().instrument(span).await?;
         won.held.settle(Spent { end: End::Whole, usage: won.answer.usage, cost: won.answer.cost });
         won.answer.provider = Some(won.provider);

@@ -79,7 +79,7 @@ pub(crate) fn last<W: Work>(course: &Course<'_, W>, mut error: InferenceError) -
     if let Some(at) = error.origin_mut() {
         at.elapsed = course.begun.elapsed();
         if at.request_id.is_none() {
-            at.request_id = Some(course.work.request_id().clone());
+            at.request_id = Some(course.work.request_id.clone());
         }
         // A target may be a router itself: what it tried stays behind what was tried before it.
         at.tried.splice(0..0, tried.iter().cloned());

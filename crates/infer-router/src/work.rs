@@ -6,37 +6,54 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use infer_core::{
-    Completion, EmbedBatch, Embeddings, ExecuteBatch, InferenceError, ModelRunner, RequestId, RunHandle,
-    RunMeta,
+    Completion, EmbedBatch, Embeddings, ExecuteBatch, InferenceError, ModelRunner, RequestId, Routing,
+    RunHandle, RunMeta,
 };
 
 use crate::gate::Request;
 use crate::target::Changes;
 
-/// A call that can be sent to one target after another.
-pub(crate) trait Work: Send + Sync {
-    type Batch: Send + Sync + 'static;
+/// A call that can be sent to one target after another, as its batch.
+pub(crate) trait Work: Clone + Send + Sync + 'static {
     type Out: Send + 'static;
 
-    /// The request for `model`. The last one that will be asked for is not a copy.
-    fn prepare(
+    fn request_id(&self) -> &RequestId;
+    fn deadline(&self) -> Option<Duration>;
+    fn routing(&self) -> &Routing;
+    /// Makes it what a target of `route` is asked for.
+    fn readdress(&mut self, model: &str, route: &Arc<str>, changes: Changes);
+    fn request(&self) -> Request<'_>;
+    fn run(
+        self,
+        runner: Arc<dyn ModelRunner>,
+        time: Option<Duration>,
+    ) -> BoxFuture<'static, Result<Self::Out, InferenceError>>;
+}
+
+/// The request of one call, copied for every target but the last.
+pub(crate) struct Copies<W> {
+    pub(crate) request_id: RequestId,
+    batch: Option<W>,
+}
+
+impl<W: Work> Copies<W> {
+    pub(crate) fn new(batch: W) -> Self {
+        Self { request_id: batch.request_id().clone(), batch: Some(batch) }
+    }
+
+    /// The request for `model`; `None` once the last one was taken.
+    pub(crate) fn take(
         &mut self,
         model: &str,
         route: &Arc<str>,
         changes: Changes,
         is_last: bool,
-    ) -> Option<Self::Batch>;
-    fn request(batch: &Self::Batch) -> Request<'_>;
-    fn run(
-        runner: Arc<dyn ModelRunner>,
-        batch: Self::Batch,
-        time: Option<Duration>,
-    ) -> BoxFuture<'static, Result<Self::Out, InferenceError>>;
-    fn request_id(&self) -> &RequestId;
+    ) -> Option<W> {
+        let mut batch = if is_last { self.batch.take() } else { self.batch.clone() }?;
+        batch.readdress(model, route, changes);
+        Some(batch)
+    }
 }
-
-/// Asks for an answer.
-pub(crate) struct Answers(RequestId, Option<ExecuteBatch>);
 
 /// An answer at its commit point.
 pub(crate) enum Answer {
@@ -44,43 +61,40 @@ pub(crate) enum Answer {
     Streamed(RunHandle),
 }
 
-impl Answers {
-    pub(crate) fn new(batch: ExecuteBatch) -> Self {
-        Self(batch.request_id.clone(), Some(batch))
-    }
-}
-
-impl Work for Answers {
-    type Batch = ExecuteBatch;
+impl Work for ExecuteBatch {
     type Out = Answer;
 
-    fn prepare(
-        &mut self,
-        model: &str,
-        route: &Arc<str>,
-        changes: Changes,
-        is_last: bool,
-    ) -> Option<ExecuteBatch> {
-        let mut batch = if is_last { self.1.take() } else { self.1.clone() }?;
-        model.clone_into(&mut batch.model);
-        batch.routing.route = Some(Arc::clone(route));
-        changes.apply(&mut batch);
-        Some(batch)
+    fn request_id(&self) -> &RequestId {
+        &self.request_id
     }
 
-    fn request(batch: &ExecuteBatch) -> Request<'_> {
-        Request::Answer(batch)
+    fn deadline(&self) -> Option<Duration> {
+        self.deadline
+    }
+
+    fn routing(&self) -> &Routing {
+        &self.routing
+    }
+
+    fn readdress(&mut self, model: &str, route: &Arc<str>, changes: Changes) {
+        model.clone_into(&mut self.model);
+        self.routing.route = Some(Arc::clone(route));
+        changes.apply(self);
+    }
+
+    fn request(&self) -> Request<'_> {
+        Request::Answer(self)
     }
 
     fn run(
+        mut self,
         runner: Arc<dyn ModelRunner>,
-        mut batch: ExecuteBatch,
         time: Option<Duration>,
     ) -> BoxFuture<'static, Result<Answer, InferenceError>> {
-        batch.deadline = time;
-        let streaming = batch.is_streaming();
+        self.deadline = time;
+        let streaming = self.is_streaming();
         async move {
-            let run = runner.execute(batch).await?;
+            let run = runner.execute(self).await?;
             if streaming {
                 return Ok(Answer::Streamed(run));
             }
@@ -90,46 +104,38 @@ impl Work for Answers {
         }
         .boxed()
     }
-
-    fn request_id(&self) -> &RequestId {
-        &self.0
-    }
 }
 
-/// Asks for vectors.
-pub(crate) struct Vectors(RequestId, Option<EmbedBatch>);
-
-impl Vectors {
-    pub(crate) fn new(batch: EmbedBatch) -> Self {
-        Self(batch.request_id.clone(), Some(batch))
-    }
-}
-
-impl Work for Vectors {
-    type Batch = EmbedBatch;
+impl Work for EmbedBatch {
     type Out = Embeddings;
 
-    fn prepare(&mut self, model: &str, route: &Arc<str>, _: Changes, is_last: bool) -> Option<EmbedBatch> {
-        let mut batch = if is_last { self.1.take() } else { self.1.clone() }?;
-        model.clone_into(&mut batch.model);
-        batch.routing.route = Some(Arc::clone(route));
-        Some(batch)
+    fn request_id(&self) -> &RequestId {
+        &self.request_id
     }
 
-    fn request(batch: &EmbedBatch) -> Request<'_> {
-        Request::Vectors(batch)
+    fn deadline(&self) -> Option<Duration> {
+        self.deadline
+    }
+
+    fn routing(&self) -> &Routing {
+        &self.routing
+    }
+
+    fn readdress(&mut self, model: &str, route: &Arc<str>, _: Changes) {
+        model.clone_into(&mut self.model);
+        self.routing.route = Some(Arc::clone(route));
+    }
+
+    fn request(&self) -> Request<'_> {
+        Request::Vectors(self)
     }
 
     fn run(
+        mut self,
         runner: Arc<dyn ModelRunner>,
-        mut batch: EmbedBatch,
         time: Option<Duration>,
     ) -> BoxFuture<'static, Result<Embeddings, InferenceError>> {
-        batch.deadline = time;
-        async move { runner.embed(batch).await }.boxed()
-    }
-
-    fn request_id(&self) -> &RequestId {
-        &self.0
+        self.deadline = time;
+        async move { runner.embed(self).await }.boxed()
     }
 }

@@ -42,6 +42,21 @@ pub fn base_url(text: &str, default_path: &str) -> Result<Url, InferenceError> {
     Ok(url)
 }
 
+/// `https://NAME.DOMAIN`, for vendors that give each customer a host: `name` is what the setting `key` says.
+///
+/// # Errors
+/// [`InferenceError::Config`] when `name` is not 2 to 64 letters, digits and hyphens.
+pub fn below(key: &str, name: &str, domain: &str) -> Result<String, InferenceError> {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    if (2..=64).contains(&name.len()) && name.bytes().all(is_part) {
+        return Ok(format!("https://{name}.{domain}"));
+    }
+    Err(InferenceError::config(format!(
+        "{key} {name:?}: must be 2 to 64 letters, digits and hyphens, what its address has before .{domain}: a whole \
+         address goes into endpoint"
+    )))
+}
+
 /// Headers an operator adds, marked sensitive; what is no header goes into `faults` by name, never by value.
 pub fn extra_headers(given: &BTreeMap<String, Secret>, faults: &mut Vec<String>) -> HeaderMap {
     let mut headers = HeaderMap::new();
@@ -95,6 +110,16 @@ pub fn origin(uri: &Uri) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_customers_name_is_one_part_of_a_host_or_is_refused_with_what_an_address_has() {
+        assert_eq!(below("resource", "My-res1", "vendor.test").unwrap(), "https://My-res1.vendor.test");
+        for bad in ["", "a", "a.b", "a/b", "a@b", "a\nb", "m\u{fc}", &"a".repeat(65)] {
+            let error = below("resource", bad, "vendor.test").unwrap_err().to_string();
+            let says = format!("resource {bad:?}: must be 2 to 64 letters");
+            assert!(error.starts_with(&says) && error.contains(".vendor.test"), "{error}");
+        }
+    }
 
     #[test]
     fn every_spelling_of_a_base_url_means_the_same() {

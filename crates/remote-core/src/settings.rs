@@ -9,7 +9,8 @@
 ///
 /// With `impl KIND for PROVIDER` after it, the struct is a [`ProviderConfig`](crate::ProviderConfig) too: the provider is
 /// made by `PROVIDER::new(&settings, name)` and its credential comes from `api_key`. It then has a method `site` as well,
-/// which checks what all providers have in common ([`Site`](crate::Site)). `presets JSON` at the end gives it known
+/// which checks what all providers have in common ([`Site`](crate::Site)), and `site_after` for those that find faults of
+/// their own first. `presets JSON` at the end gives it known
 /// upstreams ([`Presets`](crate::Presets)), `, credentials METHOD` takes the credential from a method of the settings, for
 /// those that can name more than a key.
 ///
@@ -108,6 +109,20 @@ macro_rules! provider_settings {
                 endpoint: &str,
                 home: &str,
             ) -> Result<$crate::Site, $crate::InferenceError> {
+                self.site_after(Vec::new(), name, endpoint, home)
+            }
+
+            /// The same, with the `faults` that the provider found by itself before all others.
+            ///
+            /// # Errors
+            /// A configuration error that names every fault at once.
+            $visibility fn site_after(
+                &self,
+                faults: Vec<String>,
+                name: &str,
+                endpoint: &str,
+                home: &str,
+            ) -> Result<$crate::Site, $crate::InferenceError> {
                 let settings = $crate::SiteSettings {
                     kind: $word,
                     name: self.name.as_deref().unwrap_or(name),
@@ -117,7 +132,7 @@ macro_rules! provider_settings {
                     query: &self.query,
                     price_overrides: &self.price_overrides,
                 };
-                $crate::Site::check(settings, Vec::new())
+                $crate::Site::check(settings, faults)
             }
         }
 

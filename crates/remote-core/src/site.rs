@@ -9,7 +9,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, Request, Uri};
+use http::{HeaderMap, HeaderName, Request, Uri};
 use infer_core::{Capabilities, InferenceError, Price, PriceTable, Rates, RunnerInfo};
 use url::Url;
 
@@ -45,6 +45,7 @@ pub struct Site {
     query: BTreeMap<String, Secret>,
     routes: [Option<Uri>; Operation::ALL.len()],
     headers: HeaderMap,
+    key_header: Option<HeaderName>,
     own_prices: PriceTable,
     list_prices: Option<PriceTable>,
 }
@@ -72,6 +73,7 @@ impl Site {
             query: settings.query.clone(),
             routes: Default::default(),
             headers,
+            key_header: None,
             own_prices,
             list_prices: None,
         })
@@ -133,6 +135,20 @@ impl Site {
         self
     }
 
+    /// Adds a query parameter to every address that is made from now on, instead of the operator's own of that name.
+    #[must_use]
+    pub fn with_query(mut self, name: impl Into<String>, value: impl Into<Secret>) -> Self {
+        self.query.insert(name.into(), value.into());
+        self
+    }
+
+    /// Sends the key alone in `header`, and not as `Authorization: Bearer`.
+    #[must_use]
+    pub fn with_key_in(mut self, header: HeaderName) -> Self {
+        self.key_header = Some(header);
+        self
+    }
+
     /// Whether the base URL is on the vendor's own host, or on one below it.
     pub fn is_home(&self) -> bool {
         self.is_home
@@ -178,11 +194,16 @@ impl Site {
         }
     }
 
-    /// Writes the operator's headers, and the key as `Authorization: Bearer` if there is one.
+    /// Writes the operator's headers, and the key if there is one: as `Authorization: Bearer`, or
+    /// [in a header of its own](Self::with_key_in).
     pub fn sign(&self, session: &SessionSnapshot, request: &mut Request<Bytes>) {
         self.add_headers(request);
-        if let Some(bearer) = session.bearer() {
-            request.headers_mut().insert(AUTHORIZATION, bearer);
+        let signed = match &self.key_header {
+            Some(header) => session.header_value().map(|key| (header.clone(), key)),
+            None => session.bearer().map(|bearer| (AUTHORIZATION, bearer)),
+        };
+        if let Some((header, value)) = signed {
+            request.headers_mut().insert(header, value);
         }
     }
 
@@ -275,6 +296,8 @@ mod tests {
         let found = site.address(&["d", "a/b?c#d%2f\u{e9} .", "chat"]).unwrap();
         assert_eq!(found, "http://localhost:1/base/d/a%2Fb%3Fc%23d%252f%C3%A9%20./chat?v=1+2");
         assert_eq!(site.address(&["%2e%2e"]).unwrap().path(), "/base/%252e%252e");
+        let site = site.with_query("v", "3");
+        assert_eq!(site.address(&["d"]).unwrap(), "http://localhost:1/base/d?v=3");
         for bad in ["", ".", ".."] {
             let error = site.address(&["d", bad]).unwrap_err();
             assert!(matches!(error, InferenceError::InvalidRequest { .. }), "{error}");
@@ -340,6 +363,12 @@ mod tests {
         let mut request = Request::new(Bytes::new());
         site.sign(&SessionSnapshot::new(None).unwrap(), &mut request);
         assert!(!request.headers().contains_key("authorization"));
+
+        let site = site.with_key_in(HeaderName::from_static("x-key"));
+        site.sign(&session, &mut request);
+        let headers = request.headers();
+        assert_eq!((&headers["x-key"], headers.len()), (&"sk-1".parse().unwrap(), 3), "{headers:?}");
+        assert!(headers["x-key"].is_sensitive());
     }
 
     #[test]

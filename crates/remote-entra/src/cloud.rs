@@ -51,6 +51,14 @@ impl Cloud {
             Self::China => "https://cognitiveservices.azure.cn/.default",
         }
     }
+
+    /// The scope that the v1 routes to its models want: [`FOUNDRY_SCOPE`] in the public cloud, elsewhere the usual one.
+    pub const fn v1_scope(self) -> &'static str {
+        match self {
+            Self::Public => FOUNDRY_SCOPE,
+            Self::UsGovernment | Self::China => self.scope(),
+        }
+    }
 }
 
 /// Where a token comes from and what it is for: a [`Cloud`], or one with another login host or another scope.
@@ -184,6 +192,14 @@ mod tests {
             let audience = Audience::from(cloud);
             assert_eq!(audience.authority(None).unwrap().as_str(), authority);
             assert_eq!((audience.scope(), audience.resource()), (scope, resource));
+        }
+    }
+
+    #[test]
+    fn only_the_public_cloud_has_another_scope_for_its_v1_routes() {
+        assert_eq!(Cloud::Public.v1_scope(), FOUNDRY_SCOPE);
+        for cloud in [Cloud::UsGovernment, Cloud::China] {
+            assert_eq!(cloud.v1_scope(), cloud.scope());
         }
     }
 

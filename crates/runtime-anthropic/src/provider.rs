@@ -20,7 +20,6 @@ const BETA: &str = "anthropic-beta";
 pub struct Anthropic {
     site: Site,
     codec: MessagesCodec,
-    auth: KeyHeader,
     models: Uri,
     health: Uri,
 }
@@ -28,10 +27,7 @@ pub struct Anthropic {
 /// Shows the name and the host; header and query values are secrets.
 impl fmt::Debug for Anthropic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Anthropic")
-            .field("site", &self.site)
-            .field("auth", &self.auth)
-            .finish_non_exhaustive()
+        f.debug_struct("Anthropic").field("site", &self.site).finish_non_exhaustive()
     }
 }
 
@@ -46,7 +42,10 @@ impl Anthropic {
         config
             .headers
             .extend(named.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into()))));
-        let site = config.site(name, &config.endpoint, ANTHROPIC)?;
+        let mut site = config.site(name, &config.endpoint, ANTHROPIC)?;
+        if config.auth == KeyHeader::ApiKey {
+            site = site.with_key_in(API_KEY);
+        }
         // Pages hold up to 1000 models, which is all of them (Anthropic's API reference, read 2026-11-21).
         let [models, health] = ["1000", "1"].map(|limit| {
             let mut query = config.query.clone();
@@ -56,7 +55,6 @@ impl Anthropic {
         Ok(Self {
             site: site.with_prices(LIST)?.with_route(Operation::Generate, "/messages")?,
             codec: MessagesCodec::new(config.dialect),
-            auth: config.auth,
             models: models?,
             health: health?,
         })
@@ -88,15 +86,7 @@ impl RemoteProvider for Anthropic {
         session: &SessionSnapshot,
         request: &mut Request<Bytes>,
     ) -> Result<(), InferenceError> {
-        match self.auth {
-            KeyHeader::Bearer => self.site.sign(session, request),
-            KeyHeader::ApiKey => {
-                self.site.add_headers(request);
-                if let Some(key) = session.header_value() {
-                    request.headers_mut().insert(API_KEY, key);
-                }
-            }
-        }
+        self.site.sign(session, request);
         Ok(())
     }
 

@@ -56,26 +56,52 @@ pub enum AzureCloud {
     China,
 }
 
+impl AzureCloud {
+    /// What the addresses of its resources end in (Microsoft's documents, read 2026-11-21).
+    const fn domain(self) -> &'static str {
+        match self {
+            Self::Public => "openai.azure.com",
+            Self::UsGovernment => "openai.azure.us",
+            Self::China => "openai.azure.cn",
+        }
+    }
+}
+
 impl AzureConfig {
     /// A deployment of a resource, by the v1 routes.
     pub fn new(resource: impl Into<String>, deployment: impl Into<String>, api_key: SecretRef) -> Self {
         Self { resource: resource.into(), deployment: deployment.into(), api_key, ..Self::default() }
     }
 
-    /// What tokens are for: `token_scope`, else Foundry for the v1 routes of the public cloud, else the cloud's models.
+    /// The address of the resource without `/openai` and what follows.
+    pub(crate) fn root(&self) -> Result<String, InferenceError> {
+        let endpoint = self.endpoint.trim().trim_end_matches('/');
+        match self.resource.as_str() {
+            name if name.is_empty() == endpoint.is_empty() => Err(InferenceError::config(format!(
+                "resource {name:?}: set this or endpoint, one of the two: the resource's name or its whole address"
+            ))),
+            "" => {
+                let root = endpoint.strip_suffix("/openai/v1").or_else(|| endpoint.strip_suffix("/openai"));
+                Ok(root.unwrap_or(endpoint).to_owned())
+            }
+            name => remote_core::address::below("resource", name, self.cloud.domain()),
+        }
+    }
+
+    /// What tokens are for: `token_scope`, else what the cloud wants for these routes.
     ///
     /// # Errors
     /// [`InferenceError::Config`] when `token_scope` can be none.
     #[cfg(feature = "entra")]
     pub fn audience(&self) -> Result<remote_entra::Audience, InferenceError> {
-        let (cloud, usual) = match self.cloud {
-            AzureCloud::Public => (remote_entra::Cloud::Public, Some(remote_entra::FOUNDRY_SCOPE)),
-            AzureCloud::UsGovernment => (remote_entra::Cloud::UsGovernment, None),
-            AzureCloud::China => (remote_entra::Cloud::China, None),
+        let cloud = match self.cloud {
+            AzureCloud::Public => remote_entra::Cloud::Public,
+            AzureCloud::UsGovernment => remote_entra::Cloud::UsGovernment,
+            AzureCloud::China => remote_entra::Cloud::China,
         };
-        let usual = usual.filter(|_| matches!(self.api_version.as_str(), "" | "v1"));
-        let scope = self.token_scope.as_deref().or(usual).unwrap_or(cloud.scope());
-        remote_entra::Audience::from(cloud).with_scope(scope)
+        let is_v1 = matches!(self.api_version.as_str(), "" | "v1");
+        let usual = if is_v1 { cloud.v1_scope() } else { cloud.scope() };
+        remote_entra::Audience::from(cloud).with_scope(self.token_scope.as_deref().unwrap_or(usual))
     }
 
     fn source(&self) -> Result<Arc<dyn CredentialSource>, InferenceError> {

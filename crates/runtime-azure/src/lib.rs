@@ -1,7 +1,6 @@
 //! Azure OpenAI as a runner.
 #![doc = include_str!("../README.md")]
 
-mod address;
 pub mod config;
 mod pricing;
 mod provider;

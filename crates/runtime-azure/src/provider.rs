@@ -1,14 +1,12 @@
 //! What is particular to Azure: addresses, how requests are signed, its gateway's errors and its prices.
 
 use bytes::Bytes;
-use http::header::AUTHORIZATION;
 use http::{HeaderName, Request, Uri};
 use infer_core::{ErrorKind, InferenceError, Price, PriceTable, RunnerInfo};
 use remote_core::session::SessionSnapshot;
 use remote_core::{Call, EmbedLimits, Fault, RemoteProvider, Site};
 use wire_chat::{ChatCodec, ChatDialect};
 
-use crate::address::{root, version};
 use crate::{AzureConfig, PriceScope};
 
 /// One Azure OpenAI resource.
@@ -21,15 +19,15 @@ pub struct Azure {
     model: Option<String>,
     list_prices: Option<&'static PriceTable>,
     embed_limits: EmbedLimits,
-    is_bearer: bool,
 }
 
 impl Azure {
     /// Checks all settings and reports every fault at once.
     pub(crate) fn new(config: &AzureConfig, name: &str) -> Result<Self, InferenceError> {
         let mut faults = Vec::new();
-        let root = root(config).map_err(|fault| faults.push(fault)).unwrap_or_default();
-        let version = version(config).map_err(|fault| faults.push(fault)).unwrap_or_default();
+        let mut fault = |fault: InferenceError| faults.push(fault.to_string());
+        let root = config.root().map_err(&mut fault).unwrap_or_default();
+        let version = ChatDialect::azure_version(&config.api_version).map_err(fault).unwrap_or_default();
         let is_bearer = config.bearer;
         #[cfg(feature = "entra")]
         let is_bearer = is_bearer || config.entra.is_some();
@@ -37,27 +35,20 @@ impl Azure {
         if config.entra.is_some() && config.api_key != remote_core::session::SecretRef::None {
             faults.push("api_key and entra: set one, as a request carries one credential".to_owned());
         }
-        let mut asked = config.clone();
-        asked.query.extend(version.map(|version| ("api-version".to_owned(), version.into())));
-        let site = asked
-            .site(name, &root, "https://openai.azure.com")
-            .map_err(|fault| faults.push(fault.to_string()))
-            .ok();
-        let (Some(site), true) = (site, faults.is_empty()) else {
-            return Err(InferenceError::config(faults.join("; ")));
-        };
-        let codec = ChatCodec::new(asked.dialect.unwrap_or_else(|| ChatDialect::azure(version)));
+        let site = config.site_after(faults, name, &root, "https://openai.azure.com")?;
+        let site = version.into_iter().fold(site, |site, version| site.with_query("api-version", version));
+        let site = if is_bearer { site } else { site.with_key_in(HeaderName::from_static("api-key")) };
+        let codec = ChatCodec::new(config.dialect.clone().unwrap_or_else(|| ChatDialect::azure(version)));
         let renames = version.is_none() && !config.deployment.is_empty();
         Ok(Self {
             codec: if renames { codec.with_model(&config.deployment) } else { codec },
             list_prices: config.scope.or_else(|| scope(&site)).and_then(PriceScope::published),
             site,
             is_dated: version.is_some(),
-            deployment: asked.deployment,
-            model: asked.model,
+            deployment: config.deployment.clone(),
+            model: config.model.clone(),
             // Microsoft's documents name 2048 inputs; the tokens are OpenAI's (both read 2026-11-21).
             embed_limits: EmbedLimits::new(config.max_embed_inputs.unwrap_or(2048), 300_000),
-            is_bearer,
         })
     }
 }
@@ -91,12 +82,7 @@ impl RemoteProvider for Azure {
 
     /// Sends a key or a token, never both.
     fn authorize(&self, session: &SessionSnapshot, to: &mut Request<Bytes>) -> Result<(), InferenceError> {
-        self.site.add_headers(to);
-        let key = session.header_value().map(|key| (HeaderName::from_static("api-key"), key));
-        let token = session.bearer().map(|token| (AUTHORIZATION, token));
-        if let Some((name, value)) = if self.is_bearer { token } else { key } {
-            to.headers_mut().insert(name, value);
-        }
+        self.site.sign(session, to);
         Ok(())
     }
 

@@ -8,7 +8,6 @@ use infer_core::{DecodeKind, ToolCallDelta, ToolKind, WireFault};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::dto::unreadable;
 use crate::json::{Count, Few, Text, string_or_json};
 
 /// The most calls of one choice.
@@ -68,7 +67,7 @@ impl Calls {
     /// Reads a `tool_calls` member.
     pub(crate) fn read(&mut self, raw: &RawValue) -> Result<Vec<ToolCallDelta>, WireFault> {
         let pieces: Few<Piece<'_>, MAX_CALLS> =
-            serde_json::from_str(raw.get()).map_err(|error| unreadable("tool_calls", &error))?;
+            serde_json::from_str(raw.get()).map_err(|error| WireFault::unreadable("tool_calls", &error))?;
         self.events += 1;
         let mut deltas = Vec::new();
         match pieces {
@@ -92,8 +91,8 @@ impl Calls {
 
     /// Reads the older `function_call` member, of which a choice has at most one.
     pub(crate) fn read_legacy(&mut self, raw: &RawValue) -> Result<Option<ToolCallDelta>, WireFault> {
-        let called: Called<'_> =
-            serde_json::from_str(raw.get()).map_err(|error| unreadable("function_call", &error))?;
+        let called: Called<'_> = serde_json::from_str(raw.get())
+            .map_err(|error| WireFault::unreadable("function_call", &error))?;
         self.events += 1;
         self.add(&Piece { function: Some(called), ..Piece::default() }, true)
     }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::calls::Calls;
-use crate::dto::{RawChoice, Said, unreadable, wrong_type};
+use crate::dto::{RawChoice, Said, wrong_type};
 use crate::filter::{self, KnownFindings};
 use crate::json::{Count, string};
 
@@ -150,7 +150,7 @@ fn content(raw: &RawValue, chunk: &mut TokenChunk) -> Result<(), WireFault> {
         Some(b'n') => Ok(()),
         Some(b'[') => {
             let parts: Vec<&RawValue> =
-                serde_json::from_str(raw.get()).map_err(|error| unreadable("content", &error))?;
+                serde_json::from_str(raw.get()).map_err(|error| WireFault::unreadable("content", &error))?;
             for raw in parts {
                 if let Some(text) = string(raw) {
                     chunk.text.push_str(&text);

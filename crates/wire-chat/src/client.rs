@@ -1,6 +1,7 @@
 //! The client's side: requests out, whole answers in.
 
 use bytes::Bytes;
+use infer_core::raw::{trim, utf8};
 use infer_core::{
     Choice, Codec, Completion, DecodeKind, EmbedBatch, Embeddings, ErrorBody, ExecuteBatch, InferenceError,
     ListedModel, Wire, WireFault, WireFormat,
@@ -8,7 +9,7 @@ use infer_core::{
 
 use crate::choice::ChoiceState;
 use crate::decoder::too_many;
-use crate::dto::{Answer, MAX_CHOICES, RawChoice, as_error, trim, utf8};
+use crate::dto::{Answer, MAX_CHOICES, RawChoice, as_error};
 use crate::filter::{self, KnownFindings};
 use crate::json::{Few, is_truthy};
 use crate::request::write_request;

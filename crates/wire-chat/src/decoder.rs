@@ -1,13 +1,14 @@
 //! Reads a stream of events into pieces, and says whether it was complete.
 
 use bytes::Bytes;
+use infer_core::raw::{trim, utf8};
 use infer_core::{
     DecodeKind, EventDecoder, FilterFinding, Served, Step, TokenChunk, Wire, WireFault, WireFormat,
 };
 use serde_json::value::RawValue;
 
 use crate::choice::ChoiceState;
-use crate::dto::{Answer, MAX_CHOICES, RawChoice, as_error, trim, utf8};
+use crate::dto::{Answer, MAX_CHOICES, RawChoice, as_error};
 use crate::fault;
 use crate::filter::{self, KnownFindings};
 use crate::json::{Few, is_truthy};

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use infer_core::InferenceError;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -240,7 +241,26 @@ impl ChatDialect {
             .with_reasoning(ReasoningReturn::Omit)
     }
 
-    /// Azure OpenAI, by its dated version or, with `None`, by its v1 routes. Versions before 2024-09-01 have neither the newer
+    /// The dated version of Azure OpenAI that `api_version` names; `None` for the v1 routes, by `v1` or nothing.
+    ///
+    /// Any date is taken, as there are newer ones than are known here: one that the service does not know, or no more, is
+    /// answered with 404.
+    ///
+    /// # Errors
+    /// [`InferenceError::Config`] when it is neither.
+    pub fn azure_version(api_version: &str) -> Result<Option<&str>, InferenceError> {
+        let date = api_version.strip_suffix("-preview").unwrap_or(api_version);
+        match date.replace(|digit: char| digit.is_ascii_digit(), "0").as_str() {
+            _ if matches!(api_version, "" | "v1") => Ok(None),
+            "0000-00-00" => Ok(Some(api_version)),
+            _ => Err(InferenceError::config(format!(
+                "api_version {api_version:?}: write a date, such as 2024-02-01, 2024-06-01, 2024-10-21 or \
+                 2025-04-01-preview, or v1 for the routes without one"
+            ))),
+        }
+    }
+
+    /// Azure OpenAI, by its dated [version](Self::azure_version) or, with `None`, by its v1 routes. Versions before 2024-09-01 have neither the newer
     /// name of the limit on tokens nor token counts of streams (Microsoft's documents, read 2026-11-21).
     pub fn azure(version: Option<&str>) -> Self {
         let is_old = version.is_some_and(|version| version < "2024-09-01");

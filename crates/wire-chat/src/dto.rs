@@ -110,7 +110,7 @@ impl<'a> RawChoice<'a> {
     /// What `raw`, its delta or message, says.
     pub(crate) fn said(raw: Option<&'a RawValue>) -> Result<Option<Said<'a>>, WireFault> {
         let read = |raw: &'a RawValue| serde_json::from_str(raw.get());
-        raw.map(read).transpose().map_err(|error| unreadable("delta or message", &error))
+        raw.map(read).transpose().map_err(|error| WireFault::unreadable("delta or message", &error))
     }
 }
 
@@ -120,7 +120,7 @@ impl<'a> Answer<'a> {
         if !text.starts_with('{') {
             return Err(WireFault::malformed(DecodeKind::Json, format!("{what} is not an object")));
         }
-        serde_json::from_str(text).map_err(|error| unreadable(what, &error))
+        serde_json::from_str(text).map_err(|error| WireFault::unreadable(what, &error))
     }
 
     /// Whether it reports an error, however its server does that.
@@ -168,33 +168,9 @@ impl<'a> Answer<'a> {
     }
 }
 
-/// A fault that says where, without the upstream's text in it.
-pub(crate) fn unreadable(what: &str, error: &serde_json::Error) -> WireFault {
-    let why = match error.classify() {
-        serde_json::error::Category::Eof => "ends early",
-        serde_json::error::Category::Data => "has a value of the wrong type",
-        _ => "is not JSON",
-    };
-    let detail = format!("{what} {why} at line {} column {}", error.line(), error.column());
-    WireFault::malformed(DecodeKind::Json, detail)
-}
-
 /// A fault for a member of the wrong type.
 pub(crate) fn wrong_type(member: &str, expected: &str) -> WireFault {
     WireFault::malformed(DecodeKind::Json, format!("{member} is not {expected}"))
-}
-
-/// `text` without the blank space JSON allows around a value, and without a byte-order mark.
-pub(crate) fn trim(text: &str) -> &str {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    text.trim_matches([' ', '\t', '\n', '\r'])
-}
-
-/// `bytes` as text.
-pub(crate) fn utf8<'a>(bytes: &'a [u8], what: &str) -> Result<&'a str, WireFault> {
-    std::str::from_utf8(bytes).map_err(|error| {
-        WireFault::malformed(DecodeKind::Utf8, format!("{what}, byte {}", error.valid_up_to()))
-    })
 }
 
 /// `{"error":…}` around an error found elsewhere.

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::ChatDialect;
 use crate::client::{body_text, reported};
-use crate::dto::{Answer, unreadable, wrong_type};
+use crate::dto::{Answer, wrong_type};
 use crate::json::{Count, Text};
 use crate::outline::writes_embed;
 use crate::request::refused;
@@ -109,7 +109,8 @@ pub(crate) fn read_answer(body: &Bytes) -> Result<Embeddings, WireFault> {
     if !text.starts_with('{') {
         return Err(wrong_type("body", "an object"));
     }
-    let answer: Vectors<'_> = serde_json::from_str(text).map_err(|error| unreadable("body", &error))?;
+    let answer: Vectors<'_> =
+        serde_json::from_str(text).map_err(|error| WireFault::unreadable("body", &error))?;
     let data = answer.data.unwrap_or_default();
     if data.is_empty() {
         return Err(WireFault::malformed(DecodeKind::Empty, "no vectors"));

@@ -131,7 +131,7 @@ pub(crate) fn read_in_stream(event: &[u8]) -> ErrorBody {
 
 fn parse(body: &[u8]) -> (ErrorBody, Signs) {
     let text = String::from_utf8_lossy(body);
-    let text = crate::dto::trim(&text);
+    let text = infer_core::raw::trim(&text);
     let read = if text.starts_with('{') { serde_json::from_str::<Body<'_>>(text).ok() } else { None };
     let (mut error, mut signs) = read.map_or_else(Default::default, Body::read);
     if error.message.is_none() && error.code.is_none() && error.error_type.is_none() {

@@ -1,7 +1,6 @@
 //! Reading JSON that servers write in more than one way, without building a tree.
 //!
-//! Text is borrowed from the event where it stands. What can be large is taken as [`RawValue`] and unescaped once, into
-//! a `String` of the right size: serde_json's own way keeps a growing copy beside it.
+//! Text is borrowed from the event where it stands. What can be large is taken as [`RawValue`] and unescaped once.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -241,8 +240,7 @@ pub(crate) fn is_truthy(raw: &RawValue) -> bool {
 
 /// The text of a JSON string; `None` for any other value.
 pub(crate) fn string(raw: &RawValue) -> Option<String> {
-    let inside = raw.get().strip_prefix('"')?.strip_suffix('"')?;
-    Some(if inside.contains('\\') { unescape(inside) } else { inside.to_owned() })
+    infer_core::raw::string(raw).map(Cow::into_owned)
 }
 
 /// A string's text; any other value as compact JSON, with numbers spelled as they came. `null` is empty.
@@ -251,52 +249,6 @@ pub(crate) fn string_or_json(raw: &RawValue) -> String {
         "null" => String::new(),
         text => string(raw).unwrap_or_else(|| minify(text)),
     }
-}
-
-/// Half of a surrogate pair becomes U+FFFD, as some servers cut text between the halves.
-fn unescape(mut rest: &str) -> String {
-    let mut text = String::with_capacity(rest.len());
-    while let Some((plain, escape)) = rest.split_once('\\') {
-        text.push_str(plain);
-        let mut chars = escape.chars();
-        match chars.next() {
-            Some('n') => text.push('\n'),
-            Some('t') => text.push('\t'),
-            Some('r') => text.push('\r'),
-            Some('b') => text.push('\u{8}'),
-            Some('f') => text.push('\u{c}'),
-            Some('u') => {
-                let (unescaped, after) = unicode(chars.as_str());
-                text.push(unescaped);
-                rest = after;
-                continue;
-            }
-            Some(other) => text.push(other),
-            None => {}
-        }
-        rest = chars.as_str();
-    }
-    text.push_str(rest);
-    if text.capacity() > 4096 && text.len() < text.capacity() / 2 {
-        text.shrink_to_fit();
-    }
-    text
-}
-
-/// The character whose four digits `text` begins with, and what follows.
-fn unicode(text: &str) -> (char, &str) {
-    let four = |text: &str| text.get(..4).and_then(|digits| u32::from_str_radix(digits, 16).ok());
-    let Some(first) = four(text) else { return (char::REPLACEMENT_CHARACTER, text) };
-    let rest = text.get(4..).unwrap_or_default();
-    if (0xD800..0xDC00).contains(&first) {
-        let low = rest.strip_prefix("\\u").and_then(four).filter(|low| (0xDC00..0xE000).contains(low));
-        if let Some(low) = low {
-            let pair = 0x1_0000 + ((first - 0xD800) << 10) + (low - 0xDC00);
-            let after = rest.get(6..).unwrap_or_default();
-            return (char::from_u32(pair).unwrap_or(char::REPLACEMENT_CHARACTER), after);
-        }
-    }
-    (char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER), rest)
 }
 
 /// JSON without the blank space between its parts; strings and numbers stay as they are spelled.
@@ -321,21 +273,6 @@ mod tests {
 
     fn raw(json: &str) -> &RawValue {
         serde_json::from_str(json).unwrap()
-    }
-
-    #[test]
-    fn escapes_are_read_as_serde_json_reads_them() {
-        for json in [r#""a\n\t\r\b\f\/\\\"z""#, r#""\u00e9\ud83d\ude00x""#, r#""""#, r#""plain é""#] {
-            assert_eq!(string(raw(json)).unwrap(), serde_json::from_str::<String>(json).unwrap(), "{json}");
-        }
-        assert_eq!(string(raw("5")), None);
-    }
-
-    #[test]
-    fn half_a_surrogate_pair_is_replaced_and_the_rest_stays() {
-        assert_eq!(string(raw(r#""a\ud83d!""#)).unwrap(), "a\u{fffd}!");
-        assert_eq!(string(raw(r#""\ude00\ud83d\ud83d\ude00""#)).unwrap(), "\u{fffd}\u{fffd}😀");
-        assert_eq!(string(raw(r#""\ud83d\n""#)).unwrap(), "\u{fffd}\n");
     }
 
     #[test]

@@ -4,13 +4,14 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use bytes::Bytes;
+use infer_core::raw::trim;
 use infer_core::{DecodeKind, ListedModel, WireFault};
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::client::{body_text, reported};
-use crate::dto::{Answer, trim, unreadable, wrong_type};
+use crate::dto::{Answer, wrong_type};
 use crate::json::{Count, Text};
 
 /// The most models that are read of one list. OpenRouter, which has more than most, lists some hundred.
@@ -20,12 +21,13 @@ const MAX_MODELS: usize = 1 << 16;
 pub(crate) fn read(body: &Bytes) -> Result<Vec<ListedModel>, WireFault> {
     let text = body_text(body)?;
     let entries = if text.starts_with('[') {
-        serde_json::from_str::<Entries<'_>>(text).map_err(|error| unreadable("body", &error))?
+        serde_json::from_str::<Entries<'_>>(text).map_err(|error| WireFault::unreadable("body", &error))?
     } else {
         if Answer::read(text, "body")?.is_error() {
             return Err(reported(text));
         }
-        let list: List<'_> = serde_json::from_str(text).map_err(|error| unreadable("body", &error))?;
+        let list: List<'_> =
+            serde_json::from_str(text).map_err(|error| WireFault::unreadable("body", &error))?;
         list.data.ok_or_else(|| WireFault::malformed(DecodeKind::Empty, "no list of models"))?
     };
     if entries.is_cut {
@@ -142,7 +144,8 @@ fn model(raw: &RawValue) -> Result<ListedModel, WireFault> {
     if !raw.get().starts_with('{') {
         return Err(wrong_type("an entry of the list", "an object"));
     }
-    let entry: Entry<'_> = serde_json::from_str(raw.get()).map_err(|error| unreadable("an entry", &error))?;
+    let entry: Entry<'_> =
+        serde_json::from_str(raw.get()).map_err(|error| WireFault::unreadable("an entry", &error))?;
     let Some(id) = entry.id.filled() else {
         return Err(WireFault::malformed(DecodeKind::Json, "an entry of the list has no id"));
     };

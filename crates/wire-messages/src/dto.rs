@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use infer_core::{DecodeKind, Served, WireFault};
+use infer_core::{DecodeKind, Served, WireFault, raw};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -107,15 +107,7 @@ pub(crate) fn object<'a, T: Deserialize<'a>>(text: &'a str, what: &str) -> Resul
     if !text.starts_with('{') {
         return Err(WireFault::malformed(DecodeKind::Json, format!("{what} is not an object")));
     }
-    serde_json::from_str(text).map_err(|error| {
-        let why = match error.classify() {
-            serde_json::error::Category::Eof => "ends early",
-            serde_json::error::Category::Data => "has a value of the wrong type",
-            _ => "is not JSON",
-        };
-        let detail = format!("{what} {why} at line {} column {}", error.line(), error.column());
-        WireFault::malformed(DecodeKind::Json, detail)
-    })
+    serde_json::from_str(text).map_err(|error| WireFault::unreadable(what, &error))
 }
 
 /// A text that may be left out and must not be anything else: a piece that cannot be read would leave a hole.
@@ -130,9 +122,7 @@ pub(crate) fn said<'a>(raw: Option<&'a RawValue>, member: &str) -> Result<Cow<'a
 
 /// `bytes` as text, trimmed.
 pub(crate) fn utf8<'a>(bytes: &'a [u8], what: &str) -> Result<&'a str, WireFault> {
-    std::str::from_utf8(bytes).map(trim).map_err(|error| {
-        WireFault::malformed(DecodeKind::Utf8, format!("{what}, byte {}", error.valid_up_to()))
-    })
+    raw::utf8(bytes, what).map(trim)
 }
 
 /// A fault for the error that `body` reports under a success status.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+pub(crate) use infer_core::raw::{string, trim};
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -36,38 +37,6 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
 #[derive(Deserialize)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// The text of a JSON string, borrowed where nothing in it is escaped; `None` for any other value.
-///
-/// Half of a surrogate pair is replaced instead of refused, as some servers cut text between the halves.
-pub(crate) fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
-    let inside = raw.get().strip_prefix('"')?.strip_suffix('"')?;
-    if !inside.contains('\\') {
-        return Some(Cow::Borrowed(inside));
-    }
-    // As bytes, serde_json hands halves over, encoded as if they were characters.
-    serde_json::from_str::<Lossy>(raw.get()).ok().map(|text| Cow::Owned(text.0))
-}
-
-struct Lossy(String);
-
-impl<'de> Deserialize<'de> for Lossy {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Encoded;
-        impl Visitor<'_> for Encoded {
-            type Value = Lossy;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("text")
-            }
-
-            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Lossy, E> {
-                Ok(Lossy(String::from_utf8_lossy(bytes).into_owned()))
-            }
-        }
-        deserializer.deserialize_bytes(Encoded)
-    }
-}
-
 /// A text that says something; absent, empty and any other type being the same.
 pub(crate) fn filled(raw: Option<&RawValue>) -> Option<Cow<'_, str>> {
     raw.and_then(string).filter(|text| !text.is_empty())
@@ -83,33 +52,9 @@ pub(crate) fn count(raw: Option<&RawValue>) -> Option<u64> {
     })
 }
 
-/// `text` without the blank space JSON allows around a value, and without a byte-order mark.
-pub(crate) fn trim(text: &str) -> &str {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    text.trim_matches([' ', '\t', '\n', '\r'])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn raw(json: &str) -> &RawValue {
-        serde_json::from_str(json).unwrap()
-    }
-
-    #[test]
-    fn escapes_are_read_as_serde_json_reads_them() {
-        for json in [r#""a\n\t\r\b\f\/\\\"z""#, r#""\u00e9\ud83d\ude00x""#, r#""""#, r#""plain é""#] {
-            assert_eq!(string(raw(json)).unwrap(), serde_json::from_str::<String>(json).unwrap(), "{json}");
-        }
-        assert_eq!(string(raw("5")), None);
-    }
-
-    #[test]
-    fn half_a_surrogate_pair_is_replaced_and_the_rest_stays() {
-        let text = string(raw(r#""a\ud83d!\n""#)).unwrap();
-        assert!(text.starts_with("a\u{fffd}") && text.ends_with("!\n"), "{text:?}");
-    }
 
     #[test]
     fn counts_are_read_whatever_number_they_are() {

@@ -12,7 +12,10 @@ use crate::write::Object;
 /// that, and its words may quote the key, so the caller learns no more than that.
 pub fn write_error(error: &InferenceError) -> (u16, Bytes) {
     let policy = error.policy();
-    let is_ours = matches!(policy.class, ErrorClass::Credential | ErrorClass::Local);
+    // An open breaker may carry what the upstream said when it was last asked.
+    let is_told =
+        error.kind() == ErrorKind::CircuitOpen && error.origin().is_some_and(|at| at.status.is_some());
+    let is_ours = matches!(policy.class, ErrorClass::Credential | ErrorClass::Local) && !is_told;
     let unsaid = Origin::default();
     let at = error.origin().filter(|_| !is_ours).unwrap_or(&unsaid);
     let from_table = match policy.gateway_status {

@@ -26,10 +26,10 @@ pub(super) type Read<T> = Result<Option<Fit<T>>, InferenceError>;
 pub(super) fn members(body: &[u8]) -> Result<Members<'_>, InferenceError> {
     let wrong = |why: &str| InferenceError::invalid_request(format!("the body {why}"));
     let text = std::str::from_utf8(body).map_err(|_| wrong("must be UTF-8"))?;
-    if !crate::dto::trim(text).starts_with('{') {
+    if !infer_core::raw::trim(text).starts_with('{') {
         return Err(wrong("must be a JSON object"));
     }
-    let members: Members<'_> = serde_json::from_str(crate::dto::trim(text)).map_err(|error| {
+    let members: Members<'_> = serde_json::from_str(infer_core::raw::trim(text)).map_err(|error| {
         wrong(&format!("is not valid JSON at line {} column {}", error.line(), error.column()))
     })?;
     if members.is_cut { Err(wrong("has too many members")) } else { Ok(members) }
