@@ -10,6 +10,7 @@ use clap_complete::Shell;
 use runtime_openai::OpenAiConfig;
 
 use crate::cost::{By, Format, When};
+use crate::keys::KeysCommand;
 use crate::upstream::preset;
 
 /// Talk to remote language models from a terminal.
@@ -52,6 +53,9 @@ pub(crate) enum Command {
     Config(ConfigCommand),
     /// Say what calls have cost, by the ledger in a data directory
     Cost(CostArgs),
+    /// Make, show, replace and end the keys that callers of a gateway have
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Run the simulator: an OpenAI-shaped server without a model
     Sim(SimArgs),
     /// Print a script that completes commands in a shell
