@@ -11,6 +11,7 @@ use clap_complete::Shell;
 use runtime_openai::OpenAiConfig;
 
 use crate::cost::{By, Format, When};
+use crate::keys::KeysCommand;
 use crate::upstream::preset;
 
 /// Talk to remote language models from a terminal.
@@ -56,6 +57,9 @@ pub(crate) enum Command {
     /// Serve everything at one address, in the shape of OpenAI's interface
     #[command(after_help = SERVE_HELP)]
     Serve(ServeArgs),
+    /// Make, show, replace and end the keys that callers of a gateway have
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Run the simulator: an OpenAI-shaped server without a model
     Sim(SimArgs),
     /// Print a script that completes commands in a shell

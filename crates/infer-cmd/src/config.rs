@@ -43,6 +43,29 @@ pub(crate) fn file(named: Option<&PathBuf>) -> Result<PathBuf, Failure> {
     }
 }
 
+/// Where data are kept: what was named, else the environment's, else what the configuration says. `way_out` is what to do
+/// where nothing says it.
+pub(crate) fn data_directory(
+    named: Option<&PathBuf>,
+    named_config: Option<&PathBuf>,
+    way_out: &str,
+) -> Result<PathBuf, Failure> {
+    if let Some(directory) = named {
+        return Ok(directory.clone());
+    }
+    if named_config.is_none()
+        && let Some(directory) = variable("INFER_DATA_DIR")?
+    {
+        return Ok(directory.into());
+    }
+    let file = file(named_config)?;
+    if named_config.is_none() && variable("INFER_CONFIG")?.is_none() && !file.exists() {
+        return Err(Failure::usage(format!("there is no {}: {way_out}", file.display())));
+    }
+    let config = Config::from_file(&file).map_err(Failure::Faults)?;
+    config.data.ok_or_else(|| Failure::usage(format!("{}: has no data: {way_out}", file.display())))
+}
+
 async fn read(args: &ConfigArgs, signals: &mut Signals) -> Result<(PathBuf, Config), Failure> {
     let file = file(args.file.as_ref())?;
     signals

@@ -4,6 +4,7 @@ use std::io;
 
 use infer_core::{Completion, ErrorKind, InferenceError};
 use infer_store::StoreError;
+use infer_store::keys::KeyError;
 use inference::Faults;
 
 use crate::signals::Stop;
@@ -17,6 +18,8 @@ pub(crate) enum Failure {
     Faults(Faults),
     /// What is stored cannot be read.
     Store(StoreError),
+    /// Keys cannot be read or changed.
+    Keys(KeyError),
     /// The call failed; what had arrived is kept.
     Call {
         /// Why.
@@ -73,6 +76,7 @@ impl Failure {
                 ))
             }
             Self::Store(error) => Some(error.to_string()),
+            Self::Keys(error) => Some(error.to_string()),
             Self::Faults(faults) => Some(faults.to_string()),
             Self::Stopped { .. } | Self::PipeClosed => None,
         }
@@ -82,6 +86,8 @@ impl Failure {
         match self {
             Self::Usage(_) | Self::Faults(_) => 2,
             Self::Call { error, .. } if is_usage(error) => 2,
+            Self::Keys(KeyError::Store(_) | KeyError::Busy | KeyError::NoRandomness { .. }) => 1,
+            Self::Keys(_) => 2,
             Self::Call { .. } | Self::Store(_) | Self::Output(_) => 1,
             Self::Stopped { stop: Stop::Interrupt, .. } => 130,
             Self::Stopped { stop: Stop::Terminate, .. } => 143,

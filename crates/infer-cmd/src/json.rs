@@ -57,6 +57,7 @@ pub(crate) fn failure(failure: &Failure) -> String {
     let (error, partial) = match failure {
         Failure::Faults(faults) => return json!({ "ok": false, "faults": faults }).to_string(),
         Failure::Store(_) => (local("ledger", &failure.line().unwrap_or_default()), &nothing),
+        Failure::Keys(error) => (local("keys", &error.to_string()), &nothing),
         Failure::Usage(what) => (local("config", what), &nothing),
         Failure::Call { error, partial } => (upstream(error), &**partial),
         Failure::Stopped { stop, partial } => {

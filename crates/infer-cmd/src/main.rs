@@ -11,7 +11,9 @@ mod health;
 mod image;
 mod interactive;
 mod json;
+mod keys;
 mod logs;
+mod look;
 mod models;
 mod output;
 mod prompt;
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Command::Models(args) | Command::Health(args) => args.json,
         Command::Config(ConfigCommand::Check(args) | ConfigCommand::Show(args)) => args.json,
         Command::Cost(args) => args.format == Format::Json,
+        Command::Keys(command) => command.is_json(),
         Command::Config(ConfigCommand::Schema)
         | Command::Serve(_)
         | Command::Sim(_)
@@ -80,6 +83,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Config(command) => config::run(command, &mut signals).await,
             Command::Cost(args) => cost::run(args, &mut signals).await,
             Command::Serve(args) => serve::run(&args, &mut signals).await,
+            Command::Keys(command) => keys::run(command, &mut signals).await,
             Command::Sim(sim) => sim::run(&sim, &mut signals).await,
             Command::Completions { shell } => completions::print(shell),
         }

@@ -27,7 +27,7 @@ async fn a_broken_stream_ends_with_one_error_event_and_never_with_done() {
 async fn what_fails_before_content_has_a_status_of_its_own() {
     let scene = Scene::new().await;
     for (model, expected) in
-        [("sim-error-429", 429), ("sim-error-503", 503), ("sim-error-first", 500), ("sim-quota", 429)]
+        [("sim-error-429", 429), ("sim-error-503", 503), ("sim-error-first", 502), ("sim-quota", 429)]
     {
         let (status, _, body) = json(scene.chat(model, true)).await;
         assert_eq!(status, expected, "{model}: {body}");

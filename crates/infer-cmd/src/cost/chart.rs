@@ -4,8 +4,8 @@ use comfy_table::{Cell, Color, Table};
 use infer_core::Usd;
 
 use super::groups::{Spend, known};
-use super::look::{Look, text};
 use super::table::{NO_NAME, cost, right};
+use crate::look::{Look, text};
 use crate::terminal::one_line;
 
 /// Where nobody says how wide it may be.

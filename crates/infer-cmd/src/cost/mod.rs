@@ -3,28 +3,25 @@
 mod chart;
 mod formats;
 mod groups;
-mod look;
 mod table;
 mod when;
 
 use std::path::{Path, PathBuf};
 
 use infer_store::{Ledger, LedgerConfig};
-use inference::Config;
 
 use crate::args::CostArgs;
 use crate::config;
 use crate::failure::Failure;
+use crate::look::Look;
 use crate::output::Printer;
 use crate::signals::Signals;
 use crate::terminal;
-use crate::upstream::variable;
 
 pub(crate) use groups::By;
 pub(crate) use when::When;
 
 use groups::{Question, Spend};
-use look::Look;
 
 /// The file in a data directory that makes it a ledger's.
 const FILE: &str = "ledger.redb";
@@ -66,22 +63,8 @@ pub(crate) async fn run(args: CostArgs, signals: &mut Signals) -> Result<(), Fai
     Ok(())
 }
 
-/// The flag's, else the environment's, else what the configuration says.
 fn directory(args: &CostArgs) -> Result<PathBuf, Failure> {
-    if let Some(directory) = &args.data_dir {
-        return Ok(directory.clone());
-    }
-    if args.config.is_none()
-        && let Some(directory) = variable("INFER_DATA_DIR")?
-    {
-        return Ok(directory.into());
-    }
-    let file = config::file(args.config.as_ref())?;
-    if args.config.is_none() && variable("INFER_CONFIG")?.is_none() && !file.exists() {
-        return Err(Failure::usage(format!("there is no {}: {WAY_OUT}", file.display())));
-    }
-    let config = Config::from_file(&file).map_err(Failure::Faults)?;
-    config.data.ok_or_else(|| Failure::usage(format!("{}: has no data: {WAY_OUT}", file.display())))
+    config::data_directory(args.data_dir.as_ref(), args.config.as_ref(), WAY_OUT)
 }
 
 fn ask(directory: &Path, question: Question) -> Result<Spend, Failure> {

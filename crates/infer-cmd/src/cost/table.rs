@@ -4,7 +4,7 @@ use comfy_table::{Attribute, Cell, CellAlignment};
 use infer_store::ledger::Sums;
 
 use super::groups::{Spend, known};
-use super::look::{Look, text};
+use crate::look::{Look, text};
 use crate::terminal::one_line;
 
 /// What is said of calls that had no name.

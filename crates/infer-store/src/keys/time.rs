@@ -10,13 +10,14 @@ use crate::clock::{micros, moment};
 
 /// The moment that `text` names; a day alone is its midnight of UTC.
 pub(super) fn parse(text: &str) -> Result<SystemTime, String> {
-    let timestamp = text.parse::<Timestamp>().or_else(|error| {
-        let day: Date = text.parse().map_err(|_| error)?;
-        Ok(day.to_zoned(TimeZone::UTC)?.timestamp())
-    });
-    timestamp
-        .map(|timestamp| moment(micros(timestamp.into())))
-        .map_err(|_: jiff::Error| format!("{text:?} is no moment such as 2027-01-01 or 2027-01-01T12:00:00Z"))
+    let day = || {
+        // Longer texts may hold a time, which would be passed over.
+        let day: Date = if text.len() == 10 { text.parse().ok()? } else { return None };
+        Some(day.to_zoned(TimeZone::UTC).ok()?.timestamp())
+    };
+    let timestamp = text.parse::<Timestamp>().ok().or_else(day);
+    let fault = || format!("{text:?} is no moment such as 2027-01-01 or 2027-01-01T12:00:00Z");
+    timestamp.map(|timestamp| moment(micros(timestamp.into()))).ok_or_else(fault)
 }
 
 /// The text that [`parse`] reads.
@@ -31,6 +32,7 @@ pub(super) mod maybe {
 
     use serde::{Deserialize as _, Deserializer, Serializer};
 
+    #[expect(clippy::ref_option, reason = "what serde calls")]
     pub(in crate::keys) fn serialize<S: Serializer>(
         at: &Option<SystemTime>,
         serializer: S,
@@ -66,6 +68,7 @@ mod tests {
     #[test]
     fn a_day_is_its_midnight_and_other_texts_are_refused_with_an_example() {
         assert_eq!(parse("2027-01-01"), parse("2027-01-01T01:00:00+01:00"));
+        assert!(parse("2027-01-01T12:00").is_err());
         assert!(parse("tomorrow").unwrap_err().contains("2027-01-01"));
     }
 }

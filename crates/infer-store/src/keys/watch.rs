@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use super::book::{Inner, KeyBook, Pace};
 use super::{KeyError, KeyRecord};
+use crate::StoreError;
 
 /// How long to wait for more changes: a file is replaced in several steps.
 const QUIET: Duration = Duration::from_millis(20);
@@ -22,10 +23,9 @@ pub struct KeyWatch {
 impl KeyWatch {
     pub(super) fn begin(book: &KeyBook) -> Result<Self, KeyError> {
         let Some(place) = &book.inner.place else { return Ok(Self { task: None }) };
-        let pace = place.pace()?;
         // It does not keep alive what it reloads.
-        let task = tokio::spawn(run(Arc::downgrade(&book.inner), pace));
-        Ok(Self { task: Some(task) })
+        let look = run(Arc::downgrade(&book.inner), place.pace()?);
+        Ok(Self { task: Some(tokio::spawn(look)) })
     }
 }
 
@@ -59,15 +59,22 @@ async fn run(inner: Weak<Inner>, mut pace: Pace) {
                 }
                 told = None;
             }
-            Err(error) if told.as_ref() != Some(&error) => {
-                tracing::warn!(%error, "keys cannot be read: those in force stay");
+            Err(error) => {
+                if !told.as_ref().is_some_and(|told| is_the_same(told, &error)) {
+                    tracing::warn!(%error, "keys cannot be read: those in force stay");
+                }
                 told = Some(error);
             }
-            Err(_) => {}
         }
         drop(book);
         pace.next().await;
     }
+}
+
+/// Whether both tell of one trouble. A Redis that is away has many words for it.
+fn is_the_same(one: &KeyError, other: &KeyError) -> bool {
+    let is_redis = |error: &KeyError| matches!(error, KeyError::Store(StoreError::Redis { .. }));
+    one == other || is_redis(one) && is_redis(other)
 }
 
 impl Pace {

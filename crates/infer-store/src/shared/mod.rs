@@ -10,6 +10,7 @@
 mod budget;
 mod cache;
 mod config;
+mod keys;
 mod limit;
 
 use std::fmt;

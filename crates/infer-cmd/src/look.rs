@@ -7,22 +7,22 @@ use comfy_table::{ContentArrangement, Table, presets};
 
 /// How something is drawn.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Look {
+pub(crate) struct Look {
     /// Columns there are; as many as need be when absent.
-    pub(super) width: Option<u16>,
+    pub(crate) width: Option<u16>,
     /// Whether colours are wanted.
-    pub(super) is_styled: bool,
+    pub(crate) is_styled: bool,
 }
 
 impl Look {
     /// That of standard output. Colours go to terminals that have and want them: `NO_COLOR` says that they do not.
-    pub(super) fn of_stdout() -> Self {
+    pub(crate) fn of_stdout() -> Self {
         let is_styled = AutoStream::choice(&io::stdout()) != ColorChoice::Never;
         Self { width: Table::new().width(), is_styled }
     }
 
     /// A table without borders.
-    pub(super) fn table(self) -> Table {
+    pub(crate) fn table(self) -> Table {
         let mut table = Table::new();
         // Asking the terminal is over: this way the same arguments draw the same everywhere.
         table.load_style(presets::NOTHING).force_no_tty();
@@ -37,7 +37,7 @@ impl Look {
 }
 
 /// The table as text; no line has spaces at its end.
-pub(super) fn text(table: &mut Table) -> String {
+pub(crate) fn text(table: &mut Table) -> String {
     let last = table.column_count().saturating_sub(1);
     for (place, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, if place == last { 0 } else { 2 }));
