@@ -1,7 +1,7 @@
 //! What can be written on the command line.
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::builder::{PossibleValue, TypedValueParser};
@@ -63,6 +63,17 @@ pub(crate) enum Command {
         /// The shell
         shell: Shell,
     },
+}
+
+impl Command {
+    /// The configuration by which it works, where one is named.
+    pub(crate) fn config(&self) -> Option<&Path> {
+        match self {
+            Self::Chat(args) => args.whom.config.as_deref(),
+            Self::Models(args) | Self::Health(args) => args.whom.config.as_deref(),
+            Self::Config(_) | Self::Cost(_) | Self::Sim(_) | Self::Completions { .. } => None,
+        }
+    }
 }
 
 /// Whom to ask.
