@@ -4,13 +4,14 @@
 //! for on the way is written down. So the schema cannot lag behind the types.
 
 mod probe;
+mod prose;
 
 use remote_core::Presets;
 use serde_json::{Map, Value as Json, json};
 
 use super::kind::Kinds;
 use super::section::Added;
-pub(crate) use probe::of;
+pub(crate) use probe::{described, of};
 
 /// The schema of a whole configuration.
 pub(crate) fn whole(kinds: &Kinds, added: &Added) -> Json {
@@ -68,6 +69,7 @@ fn provider(kind: &str, presets: &[&str], mut schema: Json) -> Json {
         "max_retries": whole("Attempts after the first. Short for retry.attempts, which counts the first."),
         "rate_limit": {
             "type": "object",
+            "description": "How often the upstream may be asked. Short for a part of rate_limits.",
             "properties": {"requests_per_second": number("Short for rate_limits.requests_per_minute.")},
             "additionalProperties": false,
         },

@@ -532,6 +532,25 @@ fn the_schema_knows_every_setting_and_where_a_variable_may_stand() {
 }
 
 #[test]
+fn the_schema_says_what_each_setting_of_a_provider_is_for() {
+    let schema = Config::schema();
+    for (kind, provider) in schema["$defs"].as_object().unwrap() {
+        for (name, setting) in provider["properties"].as_object().unwrap() {
+            let has_help = setting["description"].as_str().or(setting["anyOf"][0]["description"].as_str());
+            assert!(has_help.is_some_and(|text| text.len() > 8), "{kind}.{name}: {setting}");
+        }
+    }
+    let openai = &schema["$defs"]["openai"]["properties"];
+    let address =
+        "The base URL, with or without a trailing slash; without a path it gets `/v1`. OpenAI when empty.";
+    assert_eq!(
+        (&openai["base_url"]["description"], &openai["endpoint"]["description"]),
+        (&address.into(), &address.into())
+    );
+    assert_eq!(openai["retry"]["description"], "Whether and how calls are repeated.");
+}
+
+#[test]
 fn a_kind_that_is_added_takes_the_place_of_its_namesake() {
     let reader = Reader::default().with_kind::<runtime_openai::OpenAiConfig>();
     assert_eq!(reader.schema(), Config::schema());

@@ -14,7 +14,10 @@ use serde::de::{
 };
 use serde_json::{Map, Value as Json, json};
 
+use remote_core::MemberDocs;
+
 use super::or_text;
+use super::prose::prose;
 
 /// Passes over one type; each finds at least one more value out.
 const MOST_PASSES: usize = 1000;
@@ -24,6 +27,11 @@ const DEEPEST: usize = 12;
 
 /// The schema of what `T` reads.
 pub(crate) fn of<T: DeserializeOwned>() -> Json {
+    described::<T>(&[])
+}
+
+/// The same with what its members are for.
+pub(crate) fn described<T: DeserializeOwned>(docs: MemberDocs) -> Json {
     let seen = Seen::default();
     for _ in 0..MOST_PASSES {
         let probe = Probe { path: Vec::new(), seen: &seen };
@@ -37,7 +45,18 @@ pub(crate) fn of<T: DeserializeOwned>() -> Json {
             Err(_) => break,
         }
     }
-    seen.schema(&mut Vec::new())
+    let mut schema = seen.schema(&mut Vec::new());
+    if let Some(Json::Object(members)) = schema.get_mut("properties") {
+        for (name, member) in members {
+            let text =
+                docs.iter().find(|(known, _)| *known == seen.own_name(name)).map(|(_, lines)| prose(lines));
+            if let (Some(text), Some(member)) = (text.filter(|text| !text.is_empty()), member.as_object_mut())
+            {
+                member.insert("description".to_owned(), Json::from(text));
+            }
+        }
+    }
+    schema
 }
 
 type Path = Vec<&'static str>;
@@ -69,6 +88,12 @@ enum Shape {
 impl Seen {
     fn note(&self, path: &Path, shape: Shape) {
         self.shapes.borrow_mut().insert(path.clone(), shape);
+    }
+
+    /// What a member at the top is called, whichever of its names `name` is.
+    fn own_name<'n>(&self, name: &'n str) -> &'n str {
+        let aliases = self.aliases.borrow();
+        aliases.iter().find(|(path, _)| path.as_slice() == [name]).map_or(name, |(_, own)| own)
     }
 
     fn schema(&self, path: &mut Path) -> Json {
