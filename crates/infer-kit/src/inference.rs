@@ -241,6 +241,7 @@ impl Inference {
             }
             return Err(error);
         }
+        stores.replace_limits(&before.config, &config)?;
         inner.current.store(Arc::new(Current::new(config, built, cached)));
         Ok(reloaded)
     }
