@@ -50,14 +50,14 @@ impl Watch {
         let cannot = |error: notify::Error| {
             InferenceError::config(format!("{} cannot be watched: {error}", path.display()))
         };
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        let notify = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             if event.map_or(true, |event| !matches!(event.kind, EventKind::Access(_))) {
                 // Full means that a change is noted already; closed, that nobody waits any more.
                 let _ = tell.try_send(());
             }
         })
         .map_err(cannot)?;
-        let mut watched = Watched { watcher, directories: BTreeSet::new() };
+        let mut watched = Watched { watcher: notify, directories: BTreeSet::new() };
         watched.add(&path).map_err(cannot)?;
         watched.follow(&Files::of(plan, &path));
         // What changes from here on is noticed.

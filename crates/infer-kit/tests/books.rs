@@ -251,8 +251,8 @@ async fn a_reload_keeps_what_was_spent_and_a_new_process_goes_on_with_it() {
     inference.apply(&source(more)).await.unwrap();
     assert_eq!(spent(&inference, 0), usd(20.0));
     // Where the ledger is stays where it is, and nothing of the rest is put in force.
-    let error = inference.apply(&source("ledger: {keep_rows: 1day}\n")).await.unwrap_err().to_string();
-    assert!(error.contains("ledger: cannot change"), "{error}");
+    let error = inference.apply(&source("ledger: {queue_rows: 9}\n")).await.unwrap_err().to_string();
+    assert!(error.contains("ledger.queue_rows: is fixed once the ledger is open"), "{error}");
     assert_eq!(inference.balances().len(), 1);
     drop(inference);
     let (again, _) = started(&limits(20), Some(&data)).await;
@@ -274,21 +274,21 @@ async fn a_downgrade_to_a_route_that_is_not_there_is_refused_by_its_path() {
 #[tokio::test]
 async fn a_cache_on_disk_keeps_its_answers_when_its_settings_change_and_when_it_moves_in_and_out_of_memory() {
     let data = tempfile::tempdir().unwrap();
-    let (inference, calls) = started("cache: {disk_bytes: 1000000}\n", Some(&data)).await;
+    let (inference, calls) = started("cache: {disk_bytes: 2000000}\n", Some(&data)).await;
     let ask = async || {
         let batch = ExecuteBatch::new("a/m", "hello").with_temperature(0.0);
         inference.execute(batch).await.unwrap().collect().await.unwrap();
         calls.load(Ordering::Relaxed)
     };
     assert_eq!(ask().await, 1);
-    for settings in ["{disk_bytes: 2000000}", "{disk_bytes: 2000000, ttl: 2h}"] {
+    for settings in ["{disk_bytes: 4000000}", "{disk_bytes: 4000000, ttl: 2h}"] {
         inference.apply(&source(&format!("cache: {settings}\n"))).await.unwrap();
-        assert_eq!(inference.config().cache.unwrap().disk_bytes, 2_000_000);
+        assert_eq!(inference.config().cache.unwrap().disk_bytes, 4_000_000);
     }
     // Memory alone knows nothing of the disk, which is closed, and opened again by the next.
     inference.apply(&source("cache: {}\n")).await.unwrap();
     assert_eq!((ask().await, ask().await), (2, 2));
-    inference.apply(&source("cache: {disk_bytes: 1000000}\n")).await.unwrap();
+    inference.apply(&source("cache: {disk_bytes: 2000000}\n")).await.unwrap();
     assert_eq!(ask().await, 2, "the answer from the beginning");
 }
 

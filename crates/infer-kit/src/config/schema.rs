@@ -5,13 +5,26 @@
 
 mod probe;
 mod prose;
+mod refusal;
 
-use remote_core::Presets;
+use remote_core::{MemberDocs, Presets};
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json, json};
 
 use super::kind::Kinds;
 use super::section::Added;
-pub(crate) use probe::{described, of};
+
+/// The schema of what `T` reads.
+pub(crate) fn of<T: DeserializeOwned>() -> Json {
+    probe::of::<T>().0
+}
+
+/// The same with what its members are for.
+pub(crate) fn described<T: DeserializeOwned>(docs: MemberDocs) -> Json {
+    let (mut schema, aliases) = probe::of::<T>();
+    prose::describe(&mut schema, &aliases, docs);
+    schema
+}
 
 /// The schema of a whole configuration.
 pub(crate) fn whole(kinds: &Kinds, added: &Added) -> Json {

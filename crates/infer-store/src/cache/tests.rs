@@ -340,7 +340,7 @@ async fn a_cache_with_other_settings_goes_on_with_what_is_on_disk_in_the_room_it
     let config = CacheConfig { disk_bytes: 1 << 20, ..CacheConfig::default() };
     let open = || ResponseCache::open(directory.path(), config.clone(), Clock::system()).unwrap();
     let mut completion = Completion::default();
-    completion.choices.push(infer_core::Choice::new(0));
+    completion.push(TokenChunk::text(0, "x".repeat(600_000)));
     let cache = open();
     let key = |cache: &ResponseCache, prompt: &str| cache.secret().key("s", None, &ask(prompt)).unwrap();
     let first = key(&cache, "first");
@@ -357,9 +357,14 @@ async fn a_cache_with_other_settings_goes_on_with_what_is_on_disk_in_the_room_it
     let memory = ResponseCache::in_memory(CacheConfig::default(), Clock::system()).unwrap();
     assert!(memory.with_config(config.clone()).unwrap().is_none(), "nothing on disk to go on with");
 
-    // Room for a single answer: the next one takes the place of the first.
-    let smaller = cache.with_config(CacheConfig { disk_bytes: 1, ..config.clone() }).unwrap().unwrap();
-    assert!(smaller.keep(key(&smaller, "second"), completion, None));
-    drop((cache, changed, smaller));
-    assert!(open().find(first).await.is_none());
+    // There is room for three such answers now, and for a single one after that.
+    assert!(changed.keep(key(&changed, "second"), completion.clone(), None));
+    drop((cache, changed));
+    let cache = open().with_config(larger).unwrap().unwrap();
+    assert!(cache.find(first).await.is_some() && cache.find(key(&cache, "second")).await.is_some());
+    let smaller = cache.with_config(config.clone()).unwrap().unwrap();
+    assert!(smaller.keep(key(&smaller, "third"), completion, None));
+    drop((cache, smaller));
+    let cache = open();
+    assert!(cache.find(first).await.is_none() && cache.find(key(&cache, "third")).await.is_some());
 }

@@ -1,7 +1,22 @@
-//! Documentation of members as plain text.
+//! What members are for, as plain text.
+
+use remote_core::MemberDocs;
+use serde_json::Value as Json;
+
+/// Writes what `docs` say into the schema of a table, whose members go by `aliases` as well.
+pub(crate) fn describe(schema: &mut Json, aliases: &[(&str, &str)], docs: MemberDocs) {
+    let Some(Json::Object(members)) = schema.get_mut("properties") else { return };
+    for (name, member) in members {
+        let own = aliases.iter().find(|(alias, _)| alias == name).map_or(name.as_str(), |(_, own)| own);
+        let text = docs.iter().find(|(known, _)| *known == own).map(|(_, lines)| prose(lines));
+        if let (Some(text), Some(member)) = (text.filter(|text| !text.is_empty()), member.as_object_mut()) {
+            member.insert("description".to_owned(), Json::from(text));
+        }
+    }
+}
 
 /// The lines of a doc comment in one piece: links become what they are called.
-pub(crate) fn prose(lines: &[&str]) -> String {
+fn prose(lines: &[&str]) -> String {
     let text: Vec<_> = lines.iter().map(|line| line.trim()).filter(|line| !line.is_empty()).collect();
     unlinked(&text.join(" "))
 }
