@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::builder::{PossibleValue, TypedValueParser};
@@ -71,6 +71,18 @@ pub(crate) enum Command {
         /// The shell
         shell: Shell,
     },
+}
+
+impl Command {
+    /// The configuration by which it works, where one is named.
+    pub(crate) fn config(&self) -> Option<&Path> {
+        match self {
+            Self::Chat(args) => args.whom.config.as_deref(),
+            Self::Models(args) | Self::Health(args) => args.whom.config.as_deref(),
+            Self::Serve(args) => args.config.as_deref(),
+            Self::Config(_) | Self::Cost(_) | Self::Keys(_) | Self::Sim(_) | Self::Completions { .. } => None,
+        }
+    }
 }
 
 /// Whom to ask.

@@ -7,18 +7,18 @@ use crate::output::{Printer, remark};
 use crate::prompt::{self, Prompt};
 use crate::request::Request;
 use crate::signals::Signals;
-use crate::upstream::Upstream;
+use crate::upstream::{Given, Upstream};
 use crate::{interactive, json, summary, terminal};
 
 /// Asks once, or talks.
-pub(crate) async fn run(args: ChatArgs, signals: &mut Signals) -> Result<(), Failure> {
+pub(crate) async fn run(args: ChatArgs, given: &Given, signals: &mut Signals) -> Result<(), Failure> {
     let request = Request::read(&args)?;
     let prompt = tokio::select! {
         biased;
         stop = signals.stop() => return Err(Failure::stopped(stop)),
         prompt = prompt::read(&args) => prompt?,
     };
-    let upstream = Upstream::find(&args.whom).await?;
+    let upstream = Upstream::find(&args.whom, given).await?;
     let request = request.to(&upstream)?;
     let message = match prompt {
         Prompt::Ask(message) => message,

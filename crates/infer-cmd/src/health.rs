@@ -7,11 +7,11 @@ use crate::failure::Failure;
 use crate::json;
 use crate::output::Printer;
 use crate::signals::Signals;
-use crate::upstream::Upstream;
+use crate::upstream::{Given, Upstream};
 
 /// Asks once.
-pub(crate) async fn run(args: &AskArgs, signals: &mut Signals) -> Result<(), Failure> {
-    let upstream = Upstream::find(&args.whom).await?;
+pub(crate) async fn run(args: &AskArgs, given: &Given, signals: &mut Signals) -> Result<(), Failure> {
+    let upstream = Upstream::find(&args.whom, given).await?;
     let health = tokio::select! {
         biased;
         stop = signals.stop() => return Err(Failure::stopped(stop)),

@@ -2,7 +2,9 @@
 
 use std::io::{self, IsTerminal as _};
 
-use tracing_subscriber::EnvFilter;
+use inference::config::{LogConfig, LogFormat};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::failure::Failure;
 use crate::upstream::variable;
@@ -10,19 +12,29 @@ use crate::upstream::variable;
 const ONCE: &str = "warn,infer=debug,infer_core=debug,remote_core=debug,runtime_openai=debug";
 const TWICE: &str = "debug,infer=trace,infer_core=trace,remote_core=trace,runtime_openai=trace";
 
-/// Starts logging when `-v` or `RUST_LOG` asks for it; `RUST_LOG` says what to show when both do.
-pub(crate) fn start(verbose: u8) -> Result<(), Failure> {
-    let filter = match (variable("RUST_LOG")?, verbose) {
-        (Some(filter), _) => filter,
-        (None, 0) => return Ok(()),
-        (None, 1) => ONCE.to_owned(),
-        (None, _) => TWICE.to_owned(),
+/// Logs when `RUST_LOG`, `-v` or the configuration asks for it; the first of them says what is shown.
+pub(crate) fn layer<S>(
+    verbose: u8,
+    wanted: LogConfig,
+) -> Result<Option<Box<dyn Layer<S> + Send + Sync>>, Failure>
+where
+    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
+{
+    let filter = match (variable("RUST_LOG")?, verbose, wanted.level) {
+        (Some(filter), _, _) => filter,
+        (None, 0, None) => return Ok(None),
+        (None, 0, Some(level)) => level.to_string(),
+        (None, 1, _) => ONCE.to_owned(),
+        (None, _, _) => TWICE.to_owned(),
     };
     let filter = EnvFilter::try_new(&filter)
         .map_err(|error| Failure::usage(format!("RUST_LOG: {error}: write it as in RUST_LOG=debug")))?;
-    let color = io::stderr().is_terminal() && variable("NO_COLOR")?.is_none();
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(color).with_writer(io::stderr);
-    // Fails only when logging was started before, and this is the one place.
-    _ = logs.try_init();
-    Ok(())
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    Ok(Some(match wanted.format {
+        LogFormat::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
+        LogFormat::Text => {
+            let color = io::stderr().is_terminal() && variable("NO_COLOR")?.is_none();
+            lines.with_ansi(color).with_filter(filter).boxed()
+        }
+    }))
 }

@@ -22,6 +22,7 @@ mod serve;
 mod signals;
 mod sim;
 mod summary;
+mod telemetry;
 mod terminal;
 mod upstream;
 
@@ -34,6 +35,7 @@ use crate::args::{Cli, Command, ConfigCommand};
 use crate::cost::Format;
 use crate::failure::Failure;
 use crate::signals::Signals;
+use crate::upstream::Given;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -68,7 +70,6 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
-    logs::start(cli.verbose)?;
     let runtime = threads(&cli.command)
         .enable_all()
         .build()
@@ -76,17 +77,20 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let result = runtime.block_on(async {
         let mut signals =
             Signals::listen().map_err(|error| Failure::usage(format!("cannot start: {error}")))?;
-        match cli.command {
-            Command::Chat(chat) => chat::run(*chat, &mut signals).await,
-            Command::Models(args) => models::run(&args, &mut signals).await,
-            Command::Health(args) => health::run(&args, &mut signals).await,
+        let given = Given::read(cli.command.config(), cli.verbose)?;
+        let result = match cli.command {
+            Command::Chat(chat) => chat::run(*chat, &given, &mut signals).await,
+            Command::Models(args) => models::run(&args, &given, &mut signals).await,
+            Command::Health(args) => health::run(&args, &given, &mut signals).await,
             Command::Config(command) => config::run(command, &mut signals).await,
             Command::Cost(args) => cost::run(args, &mut signals).await,
             Command::Serve(args) => serve::run(&args, &mut signals).await,
             Command::Keys(command) => keys::run(command, &mut signals).await,
             Command::Sim(sim) => sim::run(&sim, &mut signals).await,
             Command::Completions { shell } => completions::print(shell),
-        }
+        };
+        given.end(&mut signals).await;
+        result
     });
     // A thread may still wait for a line on standard input or for a reader of standard output: do not wait for it.
     runtime.shutdown_background();

@@ -11,11 +11,11 @@ use crate::json;
 use crate::output::Printer;
 use crate::signals::Signals;
 use crate::terminal::{DIM, one_line};
-use crate::upstream::Upstream;
+use crate::upstream::{Given, Upstream};
 
 /// Asks once, and prints a table.
-pub(crate) async fn run(args: &AskArgs, signals: &mut Signals) -> Result<(), Failure> {
-    let upstream = Upstream::find(&args.whom).await?;
+pub(crate) async fn run(args: &AskArgs, given: &Given, signals: &mut Signals) -> Result<(), Failure> {
+    let upstream = Upstream::find(&args.whom, given).await?;
     let mut models = tokio::select! {
         biased;
         stop = signals.stop() => return Err(Failure::stopped(stop)),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use infer_core::{InferenceError, ModelRunner};
 use inference::Inference;
+use inference::config::{ObservabilityConfig, Process, Reader, Source};
 use remote_core::ProviderConfig as _;
 use remote_core::meter::{EventSink, Fanout, MetricsSink, Outcome, RunRecord};
 use remote_core::session::{RemoteSessionActor, SecretRef};
@@ -16,6 +17,8 @@ use upstream_sim::Sim;
 
 use crate::args::Whom;
 use crate::failure::Failure;
+use crate::signals::Signals;
+use crate::telemetry::Telemetry;
 use crate::terminal;
 
 const KEY: &str = "OPENAI_API_KEY";
@@ -25,6 +28,45 @@ const PRESET: &str = "INFER_PRESET";
 const BASE_URL_FAULT: &str = "base URL ";
 /// Fast enough not to wait for, slow enough to see words arrive.
 const WORD_DELAY: Duration = Duration::from_millis(25);
+
+/// What `--config` names, and the telemetry that it asks for.
+#[derive(Debug)]
+pub(crate) struct Given {
+    /// Read once, since it may be a pipe.
+    source: Option<Source>,
+    telemetry: Telemetry,
+}
+
+impl Given {
+    /// Reads the configuration, if there is one, and starts logs and telemetry.
+    pub(crate) fn read(config: Option<&Path>, verbose: u8) -> Result<Self, Failure> {
+        let (source, wanted) = match config {
+            Some(file) => {
+                let source = Source::file(file).map_err(|faults| Failure::call(faults.into()))?;
+                let config = Reader::default().read(&source, &Process);
+                let config = config.map_err(|faults| Failure::call(faults.into()))?;
+                (Some(source), config.observability)
+            }
+            None => (None, ObservabilityConfig::default()),
+        };
+        Ok(Self { source, telemetry: Telemetry::start(verbose, &wanted)? })
+    }
+
+    /// Whoever is to be told of calls.
+    fn sink(&self) -> Arc<dyn MetricsSink> {
+        let sinks: [Option<Arc<dyn MetricsSink>>; 2] = [Some(Arc::new(Patience)), self.telemetry.sink()];
+        Arc::new(Fanout(sinks.into_iter().flatten().collect()))
+    }
+
+    /// Ends telemetry; a person who stops the command once more does not wait for it.
+    pub(crate) async fn end(self, signals: &mut Signals) {
+        tokio::select! {
+            biased;
+            _ = signals.stop() => {}
+            () = self.telemetry.end() => {}
+        }
+    }
+}
 
 /// Whoever answers.
 #[derive(Debug)]
@@ -38,12 +80,12 @@ pub(crate) struct Upstream {
 
 impl Upstream {
     /// Reads the environment, and starts the simulator when it names nobody to ask.
-    pub(crate) async fn find(whom: &Whom) -> Result<Self, Failure> {
+    pub(crate) async fn find(whom: &Whom, given: &Given) -> Result<Self, Failure> {
         if whom.base_url.as_deref().is_some_and(|url| url.trim().is_empty()) {
             return Err(Failure::usage("--base-url is empty: leave it out, or name a server"));
         }
-        if let Some(file) = &whom.config {
-            return Self::configured(file).await;
+        if let Some(source) = &given.source {
+            return Self::configured(source, given.sink()).await;
         }
         if let Some(name) = whom.preset()? {
             return Self::known(&name, whom.base_url.as_deref()).await;
@@ -72,8 +114,8 @@ impl Upstream {
     }
 
     /// All that a configuration describes, as one upstream.
-    async fn configured(file: &Path) -> Result<Self, Failure> {
-        let inference = Inference::builder().with_file(file).with_sink(Arc::new(Patience));
+    async fn configured(source: &Source, sink: Arc<dyn MetricsSink>) -> Result<Self, Failure> {
+        let inference = Inference::builder().with_source(source.clone()).with_sink(sink);
         let inference = inference.build().await.map_err(Failure::call)?;
         let default_model = inference.config().default_model();
         Ok(Self { runner: inference.into_runner(), default_model, simulator: None })

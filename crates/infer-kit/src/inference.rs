@@ -241,15 +241,16 @@ impl Inference {
             }
             return Err(error);
         }
+        stores.replace_limits(&before.config, &config)?;
         inner.current.store(Arc::new(Current::new(config, built, cached)));
         Ok(reloaded)
     }
 
-    /// Reloads whenever the file changes, and on SIGHUP where there is such a thing, until the result is dropped.
+    /// Reloads whenever the file or one that it names with `${file:…}` changes, and on SIGHUP where there is such a thing,
+    /// until the result is dropped.
     ///
     /// A file that is being written is read once it has been quiet for a moment. What goes wrong is logged, and told to
-    /// the listener of [`InferenceBuilder::with_listener`]; the configuration in force stays. Files named by `${file:…}`
-    /// are read at every reload and are not watched.
+    /// the listener of [`InferenceBuilder::with_listener`]; the configuration in force stays.
     ///
     /// # Errors
     /// [`InferenceError::Config`] when it was not made from a file, or when that cannot be watched.

@@ -55,16 +55,23 @@ impl Stores {
 
     /// Refuses what cannot change while files are open.
     pub(crate) fn may_become(before: &Config, after: &Config, own_data: bool) -> Result<(), InferenceError> {
-        let refused = [
-            ("data", !own_data && before.data != after.data),
-            ("ledger", before.ledger != after.ledger),
-            ("cache.disk_bytes", disk(before) != disk(after)),
-        ];
-        match refused.into_iter().find(|(_, changed)| *changed) {
-            Some((key, _)) => {
-                Err(InferenceError::config(format!("{key}: cannot change while it is in use: start anew")))
-            }
-            None => Ok(()),
+        if !own_data && before.data != after.data {
+            let why = "rows of calls in flight belong where they began";
+            return Err(InferenceError::config(format!(
+                "data: cannot change at work, since {why}: start anew"
+            )));
+        }
+        match before.ledger.may_become(&after.ledger) {
+            Err(StoreError::Config { what }) => Err(InferenceError::config(what)),
+            other => Ok(other?),
+        }
+    }
+
+    /// Puts other limits of the ledger in force, unless it was given with settings of its own.
+    pub(crate) fn replace_limits(&self, before: &Config, after: &Config) -> Result<(), InferenceError> {
+        match &self.books.ledger {
+            Some(ledger) if ledger.config() == before.ledger => Ok(ledger.replace(&after.ledger)?),
+            _ => Ok(()),
         }
     }
 
@@ -90,13 +97,23 @@ impl Stores {
             before.and_then(|(before, cached)| (before.cache.as_ref() == Some(settings)).then_some(cached?));
         let cache = match kept {
             Some(cached) => cached.cache().clone(),
-            None => self.open_cache(settings)?,
+            None => self.open_cache(settings, before.and_then(|(_, cached)| cached))?,
         };
         let runner = CachedRunner::new(Arc::clone(router), cache).with_scope(scope(config, built));
         Ok(Some(Arc::new(runner)))
     }
 
-    fn open_cache(&self, settings: &CacheConfig) -> Result<ResponseCache, InferenceError> {
+    /// With what is on disk already, where the cache from before has it open.
+    fn open_cache(
+        &self,
+        settings: &CacheConfig,
+        before: Option<&CachedRunner<Arc<Router>>>,
+    ) -> Result<ResponseCache, InferenceError> {
+        if let Some(cache) =
+            before.map(|cached| cached.cache().with_config(settings.clone())).transpose()?.flatten()
+        {
+            return Ok(cache);
+        }
         if settings.disk_bytes == 0 {
             return Ok(ResponseCache::in_memory(settings.clone(), Clock::system())?);
         }
@@ -105,10 +122,6 @@ impl Stores {
         };
         Ok(ResponseCache::open(data, settings.clone(), Clock::system())?)
     }
-}
-
-fn disk(config: &Config) -> u64 {
-    config.cache.as_ref().map_or(0, |cache| cache.disk_bytes)
 }
 
 /// Changes with whatever may make a call be answered by somebody else.

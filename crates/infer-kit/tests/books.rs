@@ -251,8 +251,8 @@ async fn a_reload_keeps_what_was_spent_and_a_new_process_goes_on_with_it() {
     inference.apply(&source(more)).await.unwrap();
     assert_eq!(spent(&inference, 0), usd(20.0));
     // Where the ledger is stays where it is, and nothing of the rest is put in force.
-    let error = inference.apply(&source("ledger: {keep_rows: 1day}\n")).await.unwrap_err().to_string();
-    assert!(error.contains("ledger: cannot change"), "{error}");
+    let error = inference.apply(&source("ledger: {queue_rows: 9}\n")).await.unwrap_err().to_string();
+    assert!(error.contains("ledger.queue_rows: is fixed once the ledger is open"), "{error}");
     assert_eq!(inference.balances().len(), 1);
     drop(inference);
     let (again, _) = started(&limits(20), Some(&data)).await;
@@ -269,4 +269,49 @@ async fn a_downgrade_to_a_route_that_is_not_there_is_refused_by_its_path() {
         error.contains("2:77: budgets.limits[0].on_exceed.downgrade: there is no route \"chaep\": add it"),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn a_cache_on_disk_keeps_its_answers_when_its_settings_change_and_when_it_moves_in_and_out_of_memory() {
+    let data = tempfile::tempdir().unwrap();
+    let (inference, calls) = started("cache: {disk_bytes: 2000000}\n", Some(&data)).await;
+    let ask = async || {
+        let batch = ExecuteBatch::new("a/m", "hello").with_temperature(0.0);
+        inference.execute(batch).await.unwrap().collect().await.unwrap();
+        calls.load(Ordering::Relaxed)
+    };
+    assert_eq!(ask().await, 1);
+    for settings in ["{disk_bytes: 4000000}", "{disk_bytes: 4000000, ttl: 2h}"] {
+        inference.apply(&source(&format!("cache: {settings}\n"))).await.unwrap();
+        assert_eq!(inference.config().cache.unwrap().disk_bytes, 4_000_000);
+    }
+    // Memory alone knows nothing of the disk, which is closed, and opened again by the next.
+    inference.apply(&source("cache: {}\n")).await.unwrap();
+    assert_eq!((ask().await, ask().await), (2, 2));
+    inference.apply(&source("cache: {disk_bytes: 2000000}\n")).await.unwrap();
+    assert_eq!(ask().await, 2, "the answer from the beginning");
+}
+
+#[tokio::test]
+async fn limits_of_the_ledger_change_at_work_and_what_cannot_says_why() {
+    let data = tempfile::tempdir().unwrap();
+    let (inference, _) = started("ledger: {keep_rows: 5days}\n", Some(&data)).await;
+    let changed =
+        "ledger: {keep_rows: 9days, keep_hours: 60days, max_groups_per_hour: 7, max_groups_per_day: 8}\n";
+    inference.apply(&source(changed)).await.unwrap();
+    let ledger = inference.ledger().unwrap().config();
+    assert_eq!(ledger, inference.config().ledger);
+    assert_eq!((ledger.max_groups_per_hour, ledger.max_groups_per_day), (7, 8));
+    let error =
+        inference.apply(&source("ledger: {queue_rows: 9, max_names: 9}\n")).await.unwrap_err().to_string();
+    for key in ["ledger.queue_rows", "ledger.max_names"] {
+        assert!(error.contains(&format!("{key}: is fixed once the ledger is open: start anew")), "{error}");
+    }
+    assert_eq!(inference.ledger().unwrap().config(), ledger);
+
+    let inference = Inference::builder().with_factory(Arc::new(Scripts::default()));
+    let at = |name: &str| source(&format!("data: {}\n", data.path().join(name).display()));
+    let inference = inference.with_source(at("one")).build().await.unwrap();
+    let error = inference.apply(&at("two")).await.unwrap_err().to_string();
+    assert!(error.contains("data: cannot change at work, since rows of calls in flight belong"), "{error}");
 }

@@ -288,6 +288,66 @@ async fn a_file_that_changes_is_read_again_also_when_it_is_replaced_and_broken_i
 }
 
 #[tokio::test]
+async fn a_file_that_is_named_in_the_configuration_reloads_it_when_it_is_rotated() {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = tempfile::tempdir().unwrap();
+    let (path, key) = (dir.path().join("llm.yaml"), keys.path().join("key"));
+    let naming = |key: &Path| yaml("fixed", &format!("\"${{file:{}}}\"", key.display()));
+    std::fs::write(&key, "one\n").unwrap();
+    std::fs::write(&path, naming(&key)).unwrap();
+    let (inference, mut told) = watched(&path).await;
+    let _watch = inference.watch().unwrap();
+    assert_eq!(say(&inference, "b/q").await.unwrap(), "one q");
+
+    std::fs::write(&key, "two\n").unwrap();
+    assert_eq!(next(&mut told).await.unwrap().built, ["b"]);
+    assert_eq!(say(&inference, "b/q").await.unwrap(), "two q");
+
+    // As agents rotate secrets: another file takes its place.
+    std::fs::write(keys.path().join("key.new"), "three").unwrap();
+    std::fs::rename(keys.path().join("key.new"), &key).unwrap();
+    assert_eq!(next(&mut told).await.unwrap().kept, ["a"]);
+    assert_eq!(say(&inference, "b/q").await.unwrap(), "three q");
+
+    // A file that is not there yet is waited for, in a directory that was not watched before.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let key = elsewhere.path().join("key");
+    std::fs::write(&path, naming(&key)).unwrap();
+    let error = next(&mut told).await.unwrap_err();
+    assert!(error.contains("providers.b.says: file ") && error.contains("cannot be read"), "{error}");
+    assert_eq!(say(&inference, "b/q").await.unwrap(), "three q");
+    std::fs::write(&key, "four").unwrap();
+    assert_eq!(next(&mut told).await.unwrap().built, ["b"]);
+    assert_eq!(say(&inference, "b/q").await.unwrap(), "four q");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_mounted_secret_whose_directory_is_swapped_by_a_link_reloads() {
+    use std::os::unix::fs::symlink;
+
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    for (version, key) in [("v1", "one"), ("v2", "two"), ("v3", "three")] {
+        std::fs::create_dir(at(version)).unwrap();
+        std::fs::write(at(version).join("key"), key).unwrap();
+    }
+    symlink("v1", at("data")).unwrap();
+    symlink("data/key", at("key")).unwrap();
+    let config = tempfile::tempdir().unwrap();
+    let path = config.path().join("llm.yaml");
+    std::fs::write(&path, yaml("fixed", &format!("\"${{file:{}}}\"", at("key").display()))).unwrap();
+    let (inference, mut told) = watched(&path).await;
+    let _watch = inference.watch().unwrap();
+    for (version, said) in [("v2", "two q"), ("v3", "three q")] {
+        symlink(version, at("data.new")).unwrap();
+        std::fs::rename(at("data.new"), at("data")).unwrap();
+        assert_eq!(next(&mut told).await.unwrap().built, ["b"]);
+        assert_eq!(say(&inference, "b/q").await.unwrap(), said);
+    }
+}
+
+#[tokio::test]
 async fn an_added_section_is_seen_after_a_reload_and_one_that_is_wrong_changes_nothing() {
     let section = Section::of("limits", |limits: &BTreeMap<String, u32>| match limits.get("calls") {
         Some(0) => Err(InferenceError::config("limits.calls: must be above 0, got 0")),

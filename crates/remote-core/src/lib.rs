@@ -56,5 +56,6 @@ pub use infer_core::{InferenceError, Rates};
 pub use presets::{About, Preset, Presets};
 pub use provider::{Call, EmbedLimits, Fault, Operation, ProviderConfig, RemoteFactory, RemoteProvider};
 pub use runner::{RemoteRunner, RemoteRunnerBuilder};
+pub use settings::MemberDocs;
 pub use site::{Site, SiteSettings};
 pub use transport::{HttpTransport, Transport, TransportBody, TransportError, TransportFault};

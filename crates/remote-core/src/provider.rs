@@ -18,6 +18,7 @@ use crate::config::RemoteConfig;
 use crate::presets::Presets;
 use crate::runner::RemoteRunner;
 use crate::session::{CredentialSource, RemoteSessionActor, SessionSnapshot};
+use crate::settings::MemberDocs;
 
 /// What is asked of an upstream.
 #[derive(Clone, Copy, Debug)]
@@ -181,6 +182,8 @@ pub trait ProviderConfig: DeserializeOwned + fmt::Debug + Send + Sync + 'static 
     /// The settings that a member `preset` may name, as [`Presets::parse`](crate::Presets::parse) reads them; none
     /// unless told.
     const PRESETS: &'static str = "{}";
+    /// What each setting is for, by which schemas help whoever writes them; nothing unless told.
+    const DOCS: MemberDocs = &[];
 
     /// Reads settings as a configuration has them. A member `preset` lays [one of them](Self::PRESETS) under the rest.
     ///

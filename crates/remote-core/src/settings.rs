@@ -1,11 +1,15 @@
 //! The settings that every provider has beside its own.
 
+/// What settings are for: the name of each, and the lines of its documentation. A line that is empty says nothing.
+pub type MemberDocs = &'static [(&'static str, &'static [&'static str])];
+
 /// Declares the settings of a provider: its own members, and those that every provider has.
 ///
 /// What is written inside comes first. After it come `name`, `api_key`, `headers`, `query`, `price_overrides`,
 /// `rate_limits`, `retry`, `circuit_breaker`, `hedge`, `timeouts` and `limits`, so that they are spelled alike
 /// everywhere. The struct derives `Clone`, `Debug`, `Default`, `PartialEq` and `Deserialize`; unknown keys are errors.
-/// It gets a method `remote`, which collects what the pipeline needs. The calling crate must depend on `serde`.
+/// It gets a method `remote`, which collects what the pipeline needs, and a constant `DOCS`, which holds what is written
+/// above the members ([`MemberDocs`](crate::MemberDocs)). The calling crate must depend on `serde`.
 ///
 /// With `impl KIND for PROVIDER` after it, the struct is a [`ProviderConfig`](crate::ProviderConfig) too: the provider is
 /// made by `PROVIDER::new(&settings, name)` and its credential comes from `api_key`. It then has a method `site` as well,
@@ -26,6 +30,7 @@
 /// let config: ToyConfig = serde_json::from_str(r#"{"endpoint": "http://toy", "retry": {"attempts": 2}}"#)?;
 /// assert_eq!(config.remote().retry.attempts, 2);
 /// assert!(serde_json::from_str::<ToyConfig>(r#"{"endpiont": "http://toy"}"#).is_err());
+/// assert_eq!(ToyConfig::DOCS[0], ("endpoint", &[" Where it is."][..]));
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 ///
@@ -86,14 +91,14 @@ macro_rules! provider_settings {
     (
         $(#[$meta:meta])*
         $visibility:vis struct $name:ident {
-            $($(#[$member_meta:meta])* pub $member:ident: $kind:ty),* $(,)?
+            $($(#[$($member_meta:tt)*])* pub $member:ident: $kind:ty),* $(,)?
         }
         impl $word:literal for $provider:ident $(presets $presets:expr)? $(, credentials $source:ident)?
     ) => {
         $crate::provider_settings! {
             $(#[$meta])*
             $visibility struct $name {
-                $($(#[$member_meta])* pub $member: $kind,)*
+                $($(#[$($member_meta)*])* pub $member: $kind,)*
             }
         }
 
@@ -139,6 +144,7 @@ macro_rules! provider_settings {
         impl $crate::ProviderConfig for $name {
             const KIND: &'static str = $word;
             $(const PRESETS: &'static str = $presets;)?
+            const DOCS: $crate::MemberDocs = $name::DOCS;
             type Provider = $provider;
 
             fn remote(&self) -> $crate::RemoteConfig {
@@ -161,36 +167,37 @@ macro_rules! provider_settings {
     (
         $(#[$meta:meta])*
         $visibility:vis struct $name:ident {
-            $($(#[$member_meta:meta])* pub $member:ident: $kind:ty),* $(,)?
+            $($(#[$($member_meta:tt)*])* pub $member:ident: $kind:ty),* $(,)?
         }
     ) => {
-        $(#[$meta])*
-        #[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
-        #[serde(default, deny_unknown_fields)]
-        $visibility struct $name {
-            $($(#[$member_meta])* pub $member: $kind,)*
-            /// The name in logs and errors; the kind of provider when absent.
-            pub name: Option<String>,
-            /// Where the key comes from; none for upstreams that want none.
-            pub api_key: $crate::session::SecretRef,
-            /// Further headers. Their values are treated as secrets.
-            pub headers: std::collections::BTreeMap<String, $crate::session::Secret>,
-            /// Further query parameters. Their values are treated as secrets.
-            pub query: std::collections::BTreeMap<String, $crate::session::Secret>,
-            /// Own prices by model, before the list.
-            pub price_overrides: std::collections::BTreeMap<String, $crate::Rates>,
-            /// How much may be asked of the upstream.
-            pub rate_limits: $crate::config::RateLimitConfig,
-            /// Whether and how calls are repeated.
-            pub retry: $crate::config::RetryConfig,
-            /// When to stop asking a failing upstream.
-            pub circuit_breaker: $crate::config::BreakerConfig,
-            /// When to send a request a second time because no answer has begun.
-            pub hedge: $crate::config::HedgeConfig,
-            /// How long to wait for what.
-            pub timeouts: $crate::config::TimeoutConfig,
-            /// How much the upstream may send.
-            pub limits: $crate::config::SizeLimits,
+        $crate::provider_settings! {
+            @whole
+            $(#[$meta])*
+            $visibility struct $name {
+                $($(#[$($member_meta)*])* pub $member: $kind,)*
+                /// The name in logs and errors; the kind of provider when absent.
+                pub name: Option<String>,
+                /// Where the key comes from; none for upstreams that want none.
+                pub api_key: $crate::session::SecretRef,
+                /// Further headers. Their values are treated as secrets.
+                pub headers: std::collections::BTreeMap<String, $crate::session::Secret>,
+                /// Further query parameters. Their values are treated as secrets.
+                pub query: std::collections::BTreeMap<String, $crate::session::Secret>,
+                /// Own prices by model, before the list.
+                pub price_overrides: std::collections::BTreeMap<String, $crate::Rates>,
+                /// How much may be asked of the upstream.
+                pub rate_limits: $crate::config::RateLimitConfig,
+                /// Whether and how calls are repeated.
+                pub retry: $crate::config::RetryConfig,
+                /// When to stop asking a failing upstream.
+                pub circuit_breaker: $crate::config::BreakerConfig,
+                /// When to send a request a second time because no answer has begun.
+                pub hedge: $crate::config::HedgeConfig,
+                /// How long to wait for what.
+                pub timeouts: $crate::config::TimeoutConfig,
+                /// How much the upstream may send.
+                pub limits: $crate::config::SizeLimits,
+            }
         }
 
         impl $name {
@@ -207,4 +214,27 @@ macro_rules! provider_settings {
             }
         }
     };
+    (
+        @whole
+        $(#[$meta:meta])*
+        $visibility:vis struct $name:ident {
+            $($(#[$($member_meta:tt)*])* pub $member:ident: $kind:ty,)*
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, Default, PartialEq, serde::Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        $visibility struct $name {
+            $($(#[$($member_meta)*])* pub $member: $kind,)*
+        }
+
+        impl $name {
+            /// What each of the settings is for, by name, for schemas and help.
+            $visibility const DOCS: $crate::MemberDocs = &[
+                $((stringify!($member), &[$($crate::provider_settings!(@doc $($member_meta)*)),*]),)*
+            ];
+        }
+    };
+    (@doc doc = $text:expr) => { $text };
+    (@doc $($other:tt)*) => { "" };
 }

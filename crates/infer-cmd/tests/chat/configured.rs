@@ -8,7 +8,7 @@ use upstream_sim::Sim;
 use crate::running::{KEY, infer, run, sent, sim};
 
 /// A directory with an `llm.yaml` whose route `fast` leads to the simulator.
-fn described(sim: &Sim, more: &str) -> tempfile::TempDir {
+pub(crate) fn described(sim: &Sim, more: &str) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let url = sim.base_url();
     let text = format!(
@@ -19,7 +19,7 @@ fn described(sim: &Sim, more: &str) -> tempfile::TempDir {
     directory
 }
 
-fn ask(directory: &tempfile::TempDir, args: &[&str]) -> assert_cmd::Command {
+pub(crate) fn ask(directory: &tempfile::TempDir, args: &[&str]) -> assert_cmd::Command {
     let mut command = infer(&[args[0], "--config", "llm.yaml"]);
     command.args(&args[1..]).env("TEST_KEY", KEY).current_dir(directory.path());
     command

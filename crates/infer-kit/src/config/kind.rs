@@ -82,7 +82,7 @@ impl<C: ProviderConfig + Clone> Kind for Remote<C> {
     }
 
     fn schema(&self) -> serde_json::Value {
-        super::schema::of::<C>()
+        super::schema::described::<C>(C::DOCS)
     }
 
     fn presets(&self) -> Option<&Presets> {

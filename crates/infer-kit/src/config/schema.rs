@@ -4,13 +4,27 @@
 //! for on the way is written down. So the schema cannot lag behind the types.
 
 mod probe;
+mod prose;
+mod refusal;
 
-use remote_core::Presets;
+use remote_core::{MemberDocs, Presets};
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json, json};
 
 use super::kind::Kinds;
 use super::section::Added;
-pub(crate) use probe::of;
+
+/// The schema of what `T` reads.
+pub(crate) fn of<T: DeserializeOwned>() -> Json {
+    probe::of::<T>().0
+}
+
+/// The same with what its members are for.
+pub(crate) fn described<T: DeserializeOwned>(docs: MemberDocs) -> Json {
+    let (mut schema, aliases) = probe::of::<T>();
+    prose::describe(&mut schema, &aliases, docs);
+    schema
+}
 
 /// The schema of a whole configuration.
 pub(crate) fn whole(kinds: &Kinds, added: &Added) -> Json {
@@ -68,6 +82,7 @@ fn provider(kind: &str, presets: &[&str], mut schema: Json) -> Json {
         "max_retries": whole("Attempts after the first. Short for retry.attempts, which counts the first."),
         "rate_limit": {
             "type": "object",
+            "description": "How often the upstream may be asked. Short for a part of rate_limits.",
             "properties": {"requests_per_second": number("Short for rate_limits.requests_per_minute.")},
             "additionalProperties": false,
         },

@@ -1,12 +1,15 @@
 //! The text of a configuration, and where it came from.
 
-use std::io::ErrorKind;
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use super::MAX_BYTES;
 use super::fault::{Fault, Faults, Place};
+use super::interpolate;
 use super::parse::{Format, parse};
-use super::surroundings::bounded;
+use super::surroundings::{Surroundings, bounded};
 use super::tree::Node;
 
 /// The text of a configuration.
@@ -53,6 +56,15 @@ impl Source {
         blake3::hash(self.text.as_bytes())
     }
 
+    /// The files that it takes in with `${file:…}`, each with a digest of its text; none for one that cannot be read.
+    pub(crate) fn files(&self, around: &dyn Surroundings) -> BTreeMap<PathBuf, Option<blake3::Hash>> {
+        let noted = Noted { around, files: Mutex::default() };
+        if let Ok(mut tree) = self.tree() {
+            interpolate::fill(&mut tree, "", &noted, &mut Vec::new());
+        }
+        noted.files.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn name(&self) -> Option<&str> {
         self.name.as_deref()
     }
@@ -73,5 +85,29 @@ impl std::fmt::Debug for Source {
             .field("name", &self.name)
             .field("format", &self.format)
             .finish_non_exhaustive()
+    }
+}
+
+/// Notes which files are read.
+#[derive(Debug)]
+struct Noted<'a> {
+    around: &'a dyn Surroundings,
+    files: Mutex<BTreeMap<PathBuf, Option<blake3::Hash>>>,
+}
+
+impl Surroundings for Noted<'_> {
+    fn variable(&self, name: &str) -> Option<String> {
+        self.around.variable(name)
+    }
+
+    fn variables(&self, prefix: &str) -> Vec<(String, String)> {
+        self.around.variables(prefix)
+    }
+
+    fn file(&self, path: &Path, limit: u64) -> io::Result<String> {
+        let read = self.around.file(path, limit);
+        let digest = read.as_ref().ok().map(|text| blake3::hash(text.as_bytes()));
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), digest);
+        read
     }
 }

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::SystemTime;
@@ -39,6 +39,7 @@ pub(super) struct Disk {
     queue: Option<SyncSender<(CacheKey, Arc<Entry>)>>,
     thread: Option<JoinHandle<()>>,
     failed: Arc<AtomicBool>,
+    max_bytes: Arc<AtomicU64>,
     lock: Option<Held>,
 }
 
@@ -62,10 +63,12 @@ impl Disk {
         }
         let database = Arc::new(database);
         let failed = Arc::new(AtomicBool::new(false));
+        let max_bytes = Arc::new(AtomicU64::new(max_bytes));
         let (queue, entries) = sync_channel(QUEUE);
         let thread = {
             let (database, failed) = (Arc::clone(&database), Arc::clone(&failed));
-            let write = move || run(&database, &entries, max_bytes, &clock, &failed);
+            let max_bytes = Arc::clone(&max_bytes);
+            let write = move || run(&database, &entries, &max_bytes, &clock, &failed);
             let spawned = std::thread::Builder::new().name("infer-cache".to_owned()).spawn(write);
             spawned.map_err(|error| StoreError::io(&path, &error))?
         };
@@ -74,6 +77,7 @@ impl Disk {
             queue: Some(queue),
             thread: Some(thread),
             failed,
+            max_bytes,
             lock: Some(lock),
         };
         Ok((disk, secret))
@@ -105,6 +109,11 @@ impl Shelf for Disk {
         let database = Arc::clone(self.database.as_ref()?);
         let found = tokio::task::spawn_blocking(move || read(&database, key)).await.ok()?;
         found.inspect_err(|error| tracing::warn!(%error, "cache: entry not read")).ok()?
+    }
+
+    fn resize(&self, max_bytes: u64) -> bool {
+        self.max_bytes.store(max_bytes, Ordering::Relaxed);
+        true
     }
 
     fn keep(&self, key: CacheKey, entry: &Arc<Entry>) {
@@ -147,7 +156,7 @@ fn read(database: &Database, key: CacheKey) -> Result<Option<Entry>, redb::Error
 fn run(
     database: &Database,
     entries: &Receiver<(CacheKey, Arc<Entry>)>,
-    max_bytes: u64,
+    max_bytes: &AtomicU64,
     clock: &Clock,
     failed: &AtomicBool,
 ) {
@@ -161,7 +170,7 @@ fn run(
         if failed.load(Ordering::Relaxed) {
             continue;
         }
-        if let Err(error) = write(database, &group, max_bytes, clock.now()) {
+        if let Err(error) = write(database, &group, max_bytes.load(Ordering::Relaxed), clock.now()) {
             failed.store(true, Ordering::Relaxed);
             tracing::warn!(%error, "cache: disk not used until the next start");
         }

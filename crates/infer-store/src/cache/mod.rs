@@ -38,6 +38,11 @@ pub(crate) trait Shelf: Send + Sync + fmt::Debug {
 
     /// Keeps the answer, soon and if it can; never waits.
     fn keep(&self, key: CacheKey, entry: &Arc<Entry>);
+
+    /// Gives it other room, from the next answer on, if it is one on this disk.
+    fn resize(&self, _max_bytes: u64) -> bool {
+        false
+    }
 }
 
 /// Answers by request. Cheap to clone.
@@ -94,6 +99,25 @@ impl ResponseCache {
         }
         let (disk, secret) = disk::Disk::open(directory.as_ref(), config.disk_bytes, clock.clone())?;
         Self::with_shelves(config, clock, secret, vec![Arc::new(disk)])
+    }
+
+    /// The same answers on disk under other settings, with a memory of its own; `None` where there are none, or are to be
+    /// none. The file stays open and gets its new size at once, for this cache too.
+    ///
+    /// # Errors
+    /// A wrong configuration.
+    pub fn with_config(&self, config: CacheConfig) -> Result<Option<Self>, StoreError> {
+        config.validate()?;
+        if config.disk_bytes == 0 {
+            return Ok(None);
+        }
+        let kept = self.inner.shelves.iter().filter(|shelf| shelf.resize(config.disk_bytes));
+        let kept: Vec<_> = kept.cloned().collect();
+        if kept.is_empty() {
+            return Ok(None);
+        }
+        let (clock, secret) = (self.inner.clock.clone(), self.inner.secret.clone());
+        Self::with_shelves(config, clock, secret, kept).map(Some)
     }
 
     pub(crate) fn with_shelves(

@@ -333,3 +333,38 @@ async fn an_answer_on_disk_is_found_by_the_next_process() {
     assert_eq!(cache.find(key).await.unwrap().completion.choices, completion.choices);
     assert!(cache.find_in_memory(key).is_some(), "what was found is in memory now");
 }
+
+#[tokio::test]
+async fn a_cache_with_other_settings_goes_on_with_what_is_on_disk_in_the_room_it_now_has() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = CacheConfig { disk_bytes: 1 << 20, ..CacheConfig::default() };
+    let open = || ResponseCache::open(directory.path(), config.clone(), Clock::system()).unwrap();
+    let mut completion = Completion::default();
+    completion.push(TokenChunk::text(0, "x".repeat(600_000)));
+    let cache = open();
+    let key = |cache: &ResponseCache, prompt: &str| cache.secret().key("s", None, &ask(prompt)).unwrap();
+    let first = key(&cache, "first");
+    assert!(cache.keep(first, completion.clone(), None));
+    drop(cache);
+
+    let cache = open();
+    let larger = CacheConfig { disk_bytes: 2 << 20, ttl: Duration::from_secs(60), ..config.clone() };
+    let changed = cache.with_config(larger.clone()).unwrap().unwrap();
+    assert_eq!((changed.config(), key(&changed, "first")), (&larger, first));
+    assert!(changed.find(first).await.is_some());
+    assert!(cache.with_config(CacheConfig::default()).unwrap().is_none(), "not on disk any more");
+    assert!(cache.with_config(CacheConfig { memory_bytes: 0, ..config.clone() }).is_err());
+    let memory = ResponseCache::in_memory(CacheConfig::default(), Clock::system()).unwrap();
+    assert!(memory.with_config(config.clone()).unwrap().is_none(), "nothing on disk to go on with");
+
+    // There is room for three such answers now, and for a single one after that.
+    assert!(changed.keep(key(&changed, "second"), completion.clone(), None));
+    drop((cache, changed));
+    let cache = open().with_config(larger).unwrap().unwrap();
+    assert!(cache.find(first).await.is_some() && cache.find(key(&cache, "second")).await.is_some());
+    let smaller = cache.with_config(config.clone()).unwrap().unwrap();
+    assert!(smaller.keep(key(&smaller, "third"), completion, None));
+    drop((cache, smaller));
+    let cache = open();
+    assert!(cache.find(first).await.is_none() && cache.find(key(&cache, "third")).await.is_some());
+}

@@ -68,6 +68,23 @@ impl LedgerConfig {
         }
         StoreError::faults(&faults)
     }
+
+    /// Whether an open ledger with these settings can go on with `other`: how long what is kept, and groups, may change.
+    ///
+    /// # Errors
+    /// [`StoreError::Config`] with all settings that may not.
+    pub fn may_become(&self, other: &Self) -> Result<(), StoreError> {
+        let sized = [
+            ("queue_rows", self.queue_rows, other.queue_rows),
+            ("max_names", self.max_names, other.max_names),
+            ("cache_bytes", self.cache_bytes, other.cache_bytes),
+        ];
+        let faults: Vec<_> = { sized.iter() }
+            .filter(|(_, before, after)| before != after)
+            .map(|(key, ..)| format!("ledger.{key}: is fixed once the ledger is open: start anew"))
+            .collect();
+        StoreError::faults(&faults)
+    }
 }
 
 #[cfg(test)]

@@ -121,6 +121,24 @@ impl Ledger {
         Ok(Self { handle: Arc::new(handle) })
     }
 
+    /// Its settings.
+    pub fn config(&self) -> LedgerConfig {
+        self.handle.shared.limits()
+    }
+
+    /// Puts other settings in force, from the next commit on.
+    ///
+    /// # Errors
+    /// [`StoreError::Config`] for wrong ones, and for those that are fixed while it is open
+    /// ([`LedgerConfig::may_become`]). Nothing is changed then.
+    pub fn replace(&self, config: &LedgerConfig) -> Result<(), StoreError> {
+        config.validate()?;
+        let shared = &self.handle.shared;
+        shared.config.may_become(config)?;
+        shared.limit(config.clone());
+        Ok(())
+    }
+
     /// Writes a row and resolves once it would survive a crash.
     ///
     /// Rows are numbered in the order in which they are given, whatever their times say. Waits for a place in the queue

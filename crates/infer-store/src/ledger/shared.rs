@@ -15,7 +15,10 @@ use crate::clock::Clock;
 use crate::directory::Held;
 
 pub(super) struct Shared {
+    /// What it was opened with.
     pub(super) config: LedgerConfig,
+    /// What holds now, by [`LedgerConfig::may_become`].
+    limits: RwLock<LedgerConfig>,
     pub(super) clock: Clock,
     pub(super) names: RwLock<Names>,
     pub(super) hours_from: AtomicU32,
@@ -59,6 +62,7 @@ impl Shared {
             places: Semaphore::new(config.queue_rows),
             counts: Counts::default(),
             database: RwLock::new(Some(Arc::new(database))),
+            limits: RwLock::new(config.clone()),
             config,
             clock,
             path,
@@ -66,6 +70,14 @@ impl Shared {
             lock: Mutex::new(lock),
         };
         Ok((shared, found))
+    }
+
+    pub(super) fn limits(&self) -> LedgerConfig {
+        self.limits.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn limit(&self, limits: LedgerConfig) {
+        *self.limits.write().unwrap_or_else(PoisonError::into_inner) = limits;
     }
 
     /// The open file; one that failed is tried again.

@@ -181,3 +181,33 @@ async fn callers_who_invent_names_cannot_grow_an_hour_and_every_sum_stays_exact(
     let other = report.groups.iter().find(|group| group.names[0].as_deref() == Some(OTHER_NAME)).unwrap();
     assert_eq!(other.sums.calls, 190);
 }
+
+#[tokio::test]
+async fn limits_that_change_at_work_hold_from_the_next_row_on_and_fixed_ones_are_refused() {
+    let config = LedgerConfig { max_groups_per_hour: 3, ..LedgerConfig::default() };
+    let ledger = ledger(&Disk::default(), config.clone()).unwrap();
+    let users = async |from: u64| {
+        for number in from..from + 10 {
+            let mut row = row(number);
+            row.user = Some(format!("user-{number}"));
+            ledger.post(row).await.unwrap();
+        }
+        let by_user = Query::new().by_period(Period::Hour).by(Dimension::User);
+        ledger.query(&by_user).unwrap().groups.len()
+    };
+    let few = users(0).await;
+    assert!(few <= 4, "{few}");
+    let more = LedgerConfig { max_groups_per_hour: 1_000, ..config.clone() };
+    ledger.replace(&more).unwrap();
+    assert_eq!(ledger.config(), more);
+    assert_eq!(users(10).await, few + 10);
+    for (wrong, says) in [
+        (LedgerConfig { queue_rows: 7, ..more.clone() }, "ledger.queue_rows: is fixed"),
+        (LedgerConfig { cache_bytes: 7, ..more.clone() }, "ledger.cache_bytes: is fixed"),
+        (LedgerConfig { max_groups_per_day: 0, ..more.clone() }, "ledger.max_groups_per_day: must be from 1"),
+    ] {
+        let error = ledger.replace(&wrong).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+    assert_eq!(ledger.config(), more);
+}

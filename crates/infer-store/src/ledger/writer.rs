@@ -109,7 +109,7 @@ impl Writer {
             (numbered, names.unwritten().collect::<Vec<_>>())
         };
         let expected = self.state.tail.next_sequence().saturating_add(numbered.len() as u64);
-        match commit(&database, &self.state, &numbered, &unwritten, hour, &self.shared.config) {
+        match commit(&database, &self.state, &numbered, &unwritten, hour, &self.shared.limits()) {
             Ok(state) => {
                 self.state = state;
                 self.shared.names.write().unwrap_or_else(PoisonError::into_inner).written(unwritten.len());

@@ -5,7 +5,6 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use serde::de::value::{StrDeserializer, StringDeserializer};
 use serde::de::{
@@ -15,6 +14,7 @@ use serde::de::{
 use serde_json::{Map, Value as Json, json};
 
 use super::or_text;
+use super::refusal::{Path, Refusal};
 
 /// Passes over one type; each finds at least one more value out.
 const MOST_PASSES: usize = 1000;
@@ -22,13 +22,14 @@ const MOST_PASSES: usize = 1000;
 /// How deep types may stand in each other; one that holds itself ends there.
 const DEEPEST: usize = 12;
 
-/// The schema of what `T` reads.
-pub(crate) fn of<T: DeserializeOwned>() -> Json {
+/// The schema of what `T` reads, and what its members go by: another name, and the name it stands for.
+pub(crate) fn of<T: DeserializeOwned>() -> (Json, Vec<(&'static str, &'static str)>) {
     let seen = Seen::default();
     for _ in 0..MOST_PASSES {
         let probe = Probe { path: Vec::new(), seen: &seen };
         match T::deserialize(probe) {
             Ok(_) => break,
+            Err(Refusal { is_again: true, .. }) => {}
             Err(Refusal { at: Some(path), .. }) if !path.is_empty() => {
                 if !seen.left_out.borrow_mut().insert(path) {
                     break;
@@ -37,10 +38,10 @@ pub(crate) fn of<T: DeserializeOwned>() -> Json {
             Err(_) => break,
         }
     }
-    seen.schema(&mut Vec::new())
+    let schema = seen.schema(&mut Vec::new());
+    let aliases = seen.aliases.take().into_iter().filter(|(path, _)| path.len() == 1);
+    (schema, aliases.filter_map(|(path, name)| Some((path.last().copied()?, name))).collect())
 }
-
-type Path = Vec<&'static str>;
 
 /// The names of what has none.
 const ITEM: &str = "[]";
@@ -52,6 +53,8 @@ struct Seen {
     left_out: RefCell<BTreeSet<Path>>,
     /// Another name, and the name it stands for.
     aliases: RefCell<BTreeMap<Path, &'static str>>,
+    /// Members that are asked for by their own name before any other.
+    first: RefCell<BTreeSet<Path>>,
     /// The key that was handed out last, until its value is asked for.
     handed_out: RefCell<Option<Path>>,
 }
@@ -103,32 +106,6 @@ impl Seen {
     }
 }
 
-/// A type did not like what it was given.
-#[derive(Debug, Default)]
-struct Refusal {
-    at: Option<Path>,
-    /// The field that had been given already, by another of its names.
-    same_as: Option<&'static str>,
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("refused")
-    }
-}
-
-impl std::error::Error for Refusal {}
-
-impl serde::de::Error for Refusal {
-    fn custom<T: fmt::Display>(_: T) -> Self {
-        Self::default()
-    }
-
-    fn duplicate_field(field: &'static str) -> Self {
-        Self { at: None, same_as: Some(field) }
-    }
-}
-
 struct Probe<'s> {
     path: Path,
     seen: &'s Seen,
@@ -138,7 +115,18 @@ impl Probe<'_> {
     fn plain<V>(self, schema: Json, visit: impl FnOnce() -> Result<V, Refusal>) -> Result<V, Refusal> {
         self.seen.note(&self.path, Shape::Plain(schema));
         let Self { path, .. } = self;
-        visit().map_err(|_| Refusal { at: Some(path), same_as: None })
+        visit().map_err(|_| Refusal::at(path))
+    }
+
+    /// The fields of a struct, those first that are asked for by their own name.
+    fn in_order(&self, fields: &'static [&'static str]) -> Vec<&'static str> {
+        let first = self.seen.first.borrow();
+        let is_later = |field: &&'static str| {
+            !first.iter().any(|path| path.split_last() == Some((field, self.path.as_slice())))
+        };
+        let mut fields = fields.to_vec();
+        fields.sort_by_key(is_later);
+        fields
     }
 
     fn is_left_out(&self) -> bool {
@@ -148,7 +136,7 @@ impl Probe<'_> {
 
 /// The refusal of what is inside, which names its place, or else that of `path`.
 fn place<V>(path: Path, result: Result<V, Refusal>) -> Result<V, Refusal> {
-    result.map_err(|refusal| Refusal { at: refusal.at.or(Some(path)), same_as: None })
+    result.map_err(|refusal| Refusal { at: refusal.at.or(Some(path)), same_as: None, ..refusal })
 }
 
 macro_rules! numbers {
@@ -232,7 +220,8 @@ impl<'de> Deserializer<'de> for Probe<'_> {
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
         self.seen.note(&self.path, Shape::Map);
-        let fields = Fields { rest: [VALUE].iter(), current: None, path: self.path.clone(), seen: self.seen };
+        let fields =
+            Fields { rest: vec![VALUE].into_iter(), current: None, path: self.path.clone(), seen: self.seen };
         place(self.path, visitor.visit_map(fields))
     }
 
@@ -243,12 +232,22 @@ impl<'de> Deserializer<'de> for Probe<'_> {
         visitor: V,
     ) -> Result<V::Value, Refusal> {
         self.seen.note(&self.path, Shape::Struct(fields));
-        let fields = Fields { rest: fields.iter(), current: None, path: self.path.clone(), seen: self.seen };
+        let fields = Fields {
+            rest: self.in_order(fields).into_iter(),
+            current: None,
+            path: self.path.clone(),
+            seen: self.seen,
+        };
         let result = visitor.visit_map(fields).map_err(|refusal| {
             match (refusal.same_as, self.seen.handed_out.take()) {
+                // The own name comes second: another one came first, which is told once their order is turned.
+                (Some(name), Some(path)) if refusal.at.is_none() && path.last() == Some(&name) => {
+                    let is_again = self.seen.first.borrow_mut().insert(path.clone());
+                    Refusal { is_again, ..Refusal::at(path) }
+                }
                 (Some(name), Some(alias)) if refusal.at.is_none() => {
                     self.seen.aliases.borrow_mut().insert(alias.clone(), name);
-                    Refusal { at: Some(alias), same_as: None }
+                    Refusal::at(alias)
                 }
                 _ => refusal,
             }
@@ -285,7 +284,7 @@ impl<'de> SeqAccess<'de> for OneItem<'_> {
 }
 
 struct Fields<'s> {
-    rest: std::slice::Iter<'static, &'static str>,
+    rest: std::vec::IntoIter<&'static str>,
     current: Option<&'static str>,
     path: Path,
     seen: &'s Seen,
@@ -351,7 +350,7 @@ impl Content<'_> {
     fn refuse<T>(self) -> Result<T, Refusal> {
         let shape = Shape::Words { words: self.words, has_content: true };
         self.probe.seen.note(&self.probe.path, shape);
-        Err(Refusal { at: Some(self.probe.path), same_as: None })
+        Err(Refusal::at(self.probe.path))
     }
 }
 
