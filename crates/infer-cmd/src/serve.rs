@@ -16,6 +16,7 @@ use upstream_sim::Sim;
 use crate::args::ServeArgs;
 use crate::failure::Failure;
 use crate::signals::Signals;
+use crate::telemetry::Telemetry;
 use crate::upstream::variable;
 
 /// Fast enough not to wait for, slow enough to see words arrive.

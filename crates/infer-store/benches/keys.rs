@@ -23,9 +23,11 @@ fn authenticate(criterion: &mut Criterion) {
     let unknown = KeySecret::generate().unwrap();
     let now = SystemTime::UNIX_EPOCH;
     let mut group = criterion.benchmark_group("authenticate among 10000 keys");
-    let mut turn = secrets.iter().cycle();
+    // As a header would be: read a moment ago.
+    let texts: Vec<_> = secrets.iter().map(|secret| secret.reveal().to_owned()).collect();
+    let mut turn = texts.iter().cycle();
     group.bench_function("known", |bencher| {
-        bencher.iter(|| book.authenticate(black_box(turn.next().unwrap().reveal()), now).unwrap());
+        bencher.iter(|| book.authenticate(black_box(turn.next().unwrap()), now).unwrap());
     });
     group.bench_function("unknown", |bencher| {
         bencher.iter(|| book.authenticate(black_box(unknown.reveal()), now).unwrap_err());

@@ -12,6 +12,7 @@ mod config;
 mod configured;
 mod cost;
 mod faults;
+mod keys;
 mod observed;
 mod running;
 mod stopping;

@@ -1,13 +1,14 @@
 //! Who opens what: found by the hash of what is presented.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::hash::{KeyHash, Salt};
 use super::secret::LONGEST;
 use super::stored::Stored;
-use super::{KeyOrigin, KeyRecord, KeyState, KeysConfig, Refusal};
+use super::{KeyOrigin, KeyRecord, KeysConfig, Refusal};
 
 /// All keys in force at one time.
 #[derive(Debug, Default)]
@@ -22,14 +23,35 @@ pub(super) struct Table {
 struct Shelf {
     /// What they are keyed with; plain hashes without.
     salt: Option<Salt>,
-    slots: HashMap<KeyHash, Slot>,
+    slots: Slots,
 }
 
+type Slots = HashMap<KeyHash, Slot, BuildHasherDefault<FirstBytes>>;
+
+/// What a secret opens, and whether it does, without a look at the record, which is far away in memory.
 #[derive(Debug)]
 struct Slot {
     record: Arc<KeyRecord>,
-    /// When this secret ends before its key does.
+    is_revoked: bool,
+    /// When its key ends, or this secret before it.
     until: Option<SystemTime>,
+}
+
+/// Hashes are spread already: eight bytes of one tell the place.
+#[derive(Default)]
+struct FirstBytes(u64);
+
+impl Hasher for FirstBytes {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    // The length comes first, the bytes themselves last.
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk() {
+            self.0 = u64::from_le_bytes(*first);
+        }
+    }
 }
 
 impl Table {
@@ -37,11 +59,11 @@ impl Table {
     /// name as one of the configuration opens nothing.
     pub(super) fn new(config: &KeysConfig, salt: Salt, stored: &Stored) -> Self {
         let mut records: HashMap<Arc<str>, Arc<KeyRecord>> = HashMap::new();
-        let (mut keyed, mut plain, mut kept) = (HashMap::new(), HashMap::new(), HashMap::new());
+        let (mut keyed, mut plain, mut kept) = (Slots::default(), Slots::default(), Slots::default());
         for key in &config.keys {
             let prefix = key.secret.as_ref().map(super::KeySecret::prefix).unwrap_or_default();
             let record = Arc::new(KeyRecord::new(key.spec(), prefix, KeyOrigin::Config));
-            let slot = Slot { record: record.clone(), until: None };
+            let slot = Slot::new(&record, None);
             match (&key.secret, key.hash) {
                 (Some(secret), _) => keyed.insert(salt.hash(secret.reveal()), slot),
                 (None, Some(hash)) => plain.insert(hash, slot),
@@ -58,7 +80,7 @@ impl Table {
                 continue;
             }
             for secret in &key.secrets {
-                kept.insert(secret.hash, Slot { record: key.record.clone(), until: secret.until });
+                kept.insert(secret.hash, Slot::new(&key.record, secret.until));
             }
             records.insert(key.record.name.clone(), key.record.clone());
         }
@@ -97,12 +119,18 @@ impl Table {
 }
 
 impl Slot {
+    fn new(record: &Arc<KeyRecord>, until: Option<SystemTime>) -> Self {
+        let until = [record.expires, until].into_iter().flatten().min();
+        Self { record: record.clone(), is_revoked: record.revoked.is_some(), until }
+    }
+
     fn open(&self, now: SystemTime) -> Result<Arc<KeyRecord>, Refusal> {
-        match self.record.state(now) {
-            KeyState::Revoked => Err(Refusal::Revoked),
-            KeyState::Expired => Err(Refusal::Expired),
-            KeyState::Active if self.until.is_some_and(|until| now >= until) => Err(Refusal::Expired),
-            KeyState::Active => Ok(self.record.clone()),
+        if self.is_revoked {
+            Err(Refusal::Revoked)
+        } else if self.until.is_some_and(|until| now >= until) {
+            Err(Refusal::Expired)
+        } else {
+            Ok(self.record.clone())
         }
     }
 }
