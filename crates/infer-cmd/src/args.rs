@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValue, TypedValueParser};
@@ -11,6 +11,7 @@ use clap_complete::Shell;
 use runtime_openai::OpenAiConfig;
 
 use crate::cost::{By, Format, When};
+use crate::failure::Failure;
 use crate::keys::KeysCommand;
 use crate::upstream::preset;
 
@@ -75,13 +76,13 @@ pub(crate) enum Command {
 
 impl Command {
     /// The configuration by which it works, where one is named.
-    pub(crate) fn config(&self) -> Option<&Path> {
-        match self {
-            Self::Chat(args) => args.whom.config.as_deref(),
-            Self::Models(args) | Self::Health(args) => args.whom.config.as_deref(),
-            Self::Serve(args) => args.config.as_deref(),
+    pub(crate) fn config(&self) -> Result<Option<PathBuf>, Failure> {
+        Ok(match self {
+            Self::Chat(args) => args.whom.config.clone(),
+            Self::Models(args) | Self::Health(args) => args.whom.config.clone(),
+            Self::Serve(args) => crate::serve::file(args)?,
             Self::Config(_) | Self::Cost(_) | Self::Keys(_) | Self::Sim(_) | Self::Completions { .. } => None,
-        }
+        })
     }
 }
 

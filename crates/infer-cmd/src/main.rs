@@ -77,14 +77,14 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let result = runtime.block_on(async {
         let mut signals =
             Signals::listen().map_err(|error| Failure::usage(format!("cannot start: {error}")))?;
-        let given = Given::read(cli.command.config(), cli.verbose)?;
+        let given = Given::read(cli.command.config()?.as_deref(), cli.verbose)?;
         let result = match cli.command {
             Command::Chat(chat) => chat::run(*chat, &given, &mut signals).await,
             Command::Models(args) => models::run(&args, &given, &mut signals).await,
             Command::Health(args) => health::run(&args, &given, &mut signals).await,
             Command::Config(command) => config::run(command, &mut signals).await,
             Command::Cost(args) => cost::run(args, &mut signals).await,
-            Command::Serve(args) => serve::run(&args, &mut signals).await,
+            Command::Serve(args) => serve::run(&args, &given, &mut signals).await,
             Command::Keys(command) => keys::run(command, &mut signals).await,
             Command::Sim(sim) => sim::run(&sim, &mut signals).await,
             Command::Completions { shell } => completions::print(shell),

@@ -3,7 +3,6 @@
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use infer_gateway::{Gateway, GatewayConfig};
@@ -16,8 +15,7 @@ use upstream_sim::Sim;
 use crate::args::ServeArgs;
 use crate::failure::Failure;
 use crate::signals::Signals;
-use crate::telemetry::Telemetry;
-use crate::upstream::variable;
+use crate::upstream::{Given, variable};
 
 /// Fast enough not to wait for, slow enough to see words arrive.
 const WORD_DELAY: Duration = Duration::from_millis(25);
@@ -30,7 +28,7 @@ enum Behind {
 }
 
 /// Serves until it is stopped.
-pub(crate) async fn run(args: &ServeArgs, signals: &mut Signals) -> Result<(), Failure> {
+pub(crate) async fn run(args: &ServeArgs, given: &Given, signals: &mut Signals) -> Result<(), Failure> {
     let behind = behind(args).await?;
     let mut builder =
         infer_gateway::sections().into_iter().fold(Inference::builder(), InferenceBuilder::with_section);
@@ -41,6 +39,7 @@ pub(crate) async fn run(args: &ServeArgs, signals: &mut Signals) -> Result<(), F
             builder.with_source(source("simulator", &format!("type: openai, base_url: {:?}", sim.base_url())))
         }
     };
+    builder = builder.with_sink(given.sink());
     if let Some(data) = &args.data {
         builder = builder.with_data(data);
     }
@@ -82,17 +81,19 @@ pub(crate) async fn run(args: &ServeArgs, signals: &mut Signals) -> Result<(), F
     Ok(())
 }
 
-/// The file named, that of the environment, or that of this directory; else OpenAI by its key; else the simulator.
-async fn behind(args: &ServeArgs) -> Result<Behind, Failure> {
-    let named = match &args.config {
-        Some(file) => Some(file.clone()),
-        None => variable("INFER_CONFIG")?.map(PathBuf::from),
-    };
-    if let Some(file) = named {
-        return Ok(Behind::File(file));
+/// The file named, that of the environment, or that of this directory.
+pub(crate) fn file(args: &ServeArgs) -> Result<Option<PathBuf>, Failure> {
+    if let Some(file) = &args.config {
+        return Ok(Some(file.clone()));
     }
-    if Path::new("llm.yaml").exists() {
-        return Ok(Behind::File("llm.yaml".into()));
+    let named = variable("INFER_CONFIG")?.map(PathBuf::from);
+    Ok(named.or_else(|| Path::new("llm.yaml").exists().then(|| "llm.yaml".into())))
+}
+
+/// A file; else OpenAI by its key; else the simulator.
+async fn behind(args: &ServeArgs) -> Result<Behind, Failure> {
+    if let Some(file) = file(args)? {
+        return Ok(Behind::File(file));
     }
     if variable("OPENAI_API_KEY")?.is_some() {
         return Ok(Behind::OpenAi);

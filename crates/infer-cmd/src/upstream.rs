@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use infer_core::{InferenceError, ModelRunner};
-use inference::Inference;
-use inference::config::{ObservabilityConfig, Process, Reader, Source};
+use inference::config::{ObservabilityConfig, Process, Source};
+use inference::{Inference, InferenceBuilder};
 use remote_core::ProviderConfig as _;
 use remote_core::meter::{EventSink, Fanout, MetricsSink, Outcome, RunRecord};
 use remote_core::session::{RemoteSessionActor, SecretRef};
@@ -16,6 +16,7 @@ use runtime_openai::{OpenAiConfig, OpenAiRunner, PriceSource};
 use upstream_sim::Sim;
 
 use crate::args::Whom;
+use crate::config::reader;
 use crate::failure::Failure;
 use crate::signals::Signals;
 use crate::telemetry::Telemetry;
@@ -43,7 +44,7 @@ impl Given {
         let (source, wanted) = match config {
             Some(file) => {
                 let source = Source::file(file).map_err(|faults| Failure::call(faults.into()))?;
-                let config = Reader::default().read(&source, &Process);
+                let config = reader().read(&source, &Process);
                 let config = config.map_err(|faults| Failure::call(faults.into()))?;
                 (Some(source), config.observability)
             }
@@ -53,7 +54,7 @@ impl Given {
     }
 
     /// Whoever is to be told of calls.
-    fn sink(&self) -> Arc<dyn MetricsSink> {
+    pub(crate) fn sink(&self) -> Arc<dyn MetricsSink> {
         let sinks: [Option<Arc<dyn MetricsSink>>; 2] = [Some(Arc::new(Patience)), self.telemetry.sink()];
         Arc::new(Fanout(sinks.into_iter().flatten().collect()))
     }
@@ -115,7 +116,9 @@ impl Upstream {
 
     /// All that a configuration describes, as one upstream.
     async fn configured(source: &Source, sink: Arc<dyn MetricsSink>) -> Result<Self, Failure> {
-        let inference = Inference::builder().with_source(source.clone()).with_sink(sink);
+        let builder =
+            infer_gateway::sections().into_iter().fold(Inference::builder(), InferenceBuilder::with_section);
+        let inference = builder.with_source(source.clone()).with_sink(sink);
         let inference = inference.build().await.map_err(Failure::call)?;
         let default_model = inference.config().default_model();
         Ok(Self { runner: inference.into_runner(), default_model, simulator: None })
