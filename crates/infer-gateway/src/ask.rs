@@ -57,7 +57,7 @@ pub(crate) fn wishes(
     }
     routing.sticky_key = text(headers, "x-infer-sticky")?.map(str::to_owned);
     routing.key = caller.name().cloned();
-    let own_tag = caller.key.as_ref().and_then(|key| key.tags.first()).map(|tag| tag.as_str());
+    let own_tag = caller.key.as_ref().and_then(|key| key.tags.first()).map(String::as_str);
     routing.tag = own_tag.or(text(headers, "x-infer-tag")?).map(Into::into);
     let deadline = match text(headers, "x-infer-timeout")? {
         Some(told) => timeout(told)?.min(config.default_deadline),
