@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::{CostEstimate, Filters, RawJson, ToolCallDelta, Usage};
+use crate::{CostEstimate, Filters, RawJson, ToolCallDelta, Usage, WireFormat};
 
 /// One piece of an answer.
 ///
@@ -43,6 +43,8 @@ pub struct TokenChunk {
     ///
     /// `None` means that this piece was made here, so whoever passes it on has to encode it.
     pub wire: Option<Bytes>,
+    /// The format of `wire`; `None` where that is not known, so that nobody can pass it on.
+    pub wire_format: Option<WireFormat>,
 }
 
 impl TokenChunk {
@@ -54,6 +56,11 @@ impl TokenChunk {
     /// The last piece of an answer.
     pub fn finish(index: u32, finish: impl Into<FinishReason>) -> Self {
         Self { index, finish: Some(finish.into()), ..Self::default() }
+    }
+
+    /// The event as received, if it came in `format`.
+    pub fn wire_in(&self, format: WireFormat) -> Option<&Bytes> {
+        self.wire.as_ref().filter(|_| self.wire_format == Some(format))
     }
 
     /// Whether it carries something a caller would notice, so that the call must not be repeated after it.

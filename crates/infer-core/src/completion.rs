@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::{
     Audio, Content, CostEstimate, Filters, FinishReason, Logprobs, Message, RawJson, Role, Served,
-    TokenChunk, ToolCall, ToolCallDelta, Usage,
+    TokenChunk, ToolCall, ToolCallDelta, Usage, WireFormat,
 };
 
 /// A whole answer; every choice is kept apart.
@@ -21,6 +21,8 @@ pub struct Completion {
     pub served: Served,
     /// The body as received; `None` for an answer put together from pieces.
     pub wire: Option<Bytes>,
+    /// The format of `wire`; `None` where that is not known, so that nobody can pass it on.
+    pub wire_format: Option<WireFormat>,
 }
 
 /// One answer of several.
@@ -70,6 +72,11 @@ impl Choice {
 }
 
 impl Completion {
+    /// The body as received, if it came in `format`.
+    pub fn wire_in(&self, format: WireFormat) -> Option<&Bytes> {
+        self.wire.as_ref().filter(|_| self.wire_format == Some(format))
+    }
+
     /// The text of the first answer.
     pub fn text(&self) -> &str {
         self.choices.first().map_or("", |choice| &choice.text)

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use infer_core::{
     Choice, Codec, Completion, DecodeKind, EmbedBatch, Embeddings, ErrorBody, ExecuteBatch, InferenceError,
-    ListedModel, WireFault,
+    ListedModel, WireFault, WireFormat,
 };
 
 use crate::choice::ChoiceState;
@@ -84,6 +84,7 @@ impl Codec for ChatCodec {
         whole.served = answer.news(&whole.served).map(|news| *news).unwrap_or_default();
         whole.usage = answer.usage().and_then(usage::read);
         whole.wire = Some(body.clone());
+        whole.wire_format = Some(WireFormat::CHAT_COMPLETIONS);
         Ok(whole)
     }
 

@@ -1,7 +1,7 @@
 //! Reads a stream of events into pieces, and says whether it was complete.
 
 use bytes::Bytes;
-use infer_core::{DecodeKind, EventDecoder, FilterFinding, Served, Step, TokenChunk, WireFault};
+use infer_core::{DecodeKind, EventDecoder, FilterFinding, Served, Step, TokenChunk, WireFault, WireFormat};
 use serde_json::value::RawValue;
 
 use crate::choice::ChoiceState;
@@ -111,6 +111,7 @@ impl ChatDecoder {
         let mut pieces = out.iter_mut().skip(begin);
         if let Some(first) = pieces.next() {
             first.wire = Some(data.clone());
+            first.wire_format = Some(WireFormat::CHAT_COMPLETIONS);
             first.usage = answer.usage().and_then(usage::read);
             first.served = answer.news(&self.served);
             if let Some(news) = &first.served {
@@ -119,7 +120,7 @@ impl ChatDecoder {
             self.template =
                 content.and_then(|content| Template::of(data, first, content, answer.obfuscation));
         }
-        pieces.for_each(|further| further.wire = Some(Bytes::new()));
+        pieces.for_each(passed_on);
         Ok(Step::More)
     }
 
@@ -181,7 +182,7 @@ impl ChatDecoder {
             if let Some(finish) = choice.as_mut().and_then(ChoiceState::silent_finish) {
                 let mut chunk = TokenChunk::finish(index, finish);
                 // Whoever passes events on has already passed on the one that said it.
-                chunk.wire = Some(Bytes::new());
+                passed_on(&mut chunk);
                 out.push(chunk);
             }
         }
@@ -206,6 +207,12 @@ fn reported(event: &str) -> WireFault {
 
 pub(crate) fn too_many() -> WireFault {
     WireFault::malformed(DecodeKind::Excess, format!("more than {MAX_CHOICES} choices"))
+}
+
+/// Marks a piece of an event that another piece has whole.
+fn passed_on(further: &mut TokenChunk) {
+    further.wire = Some(Bytes::new());
+    further.wire_format = Some(WireFormat::CHAT_COMPLETIONS);
 }
 
 #[cfg(test)]

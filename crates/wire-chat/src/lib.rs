@@ -26,6 +26,7 @@ mod dto;
 mod embed;
 pub mod fault;
 mod filter;
+mod foreign;
 mod json;
 mod message;
 mod models;

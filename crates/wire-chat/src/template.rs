@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use infer_core::TokenChunk;
+use infer_core::{TokenChunk, WireFormat};
 use serde_json::value::RawValue;
 
 use crate::json;
@@ -79,6 +79,7 @@ impl Template {
         };
         let mut chunk = TokenChunk::text(self.index, text);
         chunk.wire = Some(event.clone());
+        chunk.wire_format = Some(WireFormat::CHAT_COMPLETIONS);
         Some(chunk)
     }
 }

@@ -420,7 +420,7 @@ proptest! {
     fn a_client_reads_the_answer_the_server_wrote(whole in completion()) {
         let body = server::write_completion(&whole, "asked");
         let mut read = ChatCodec::default().decode_full(&body).unwrap();
-        prop_assert_eq!(read.wire.take(), Some(body));
+        prop_assert_eq!((read.wire.take(), read.wire_format.take().is_some()), (Some(body), true));
         prop_assert_eq!(read, whole);
     }
 

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use infer_core::{Choice, Completion, DecodeKind, RawJson, ToolCall, WireFault};
 use serde_json::value::RawValue;
 
+use crate::MESSAGES;
 use crate::dto::{Answer, RawBlock, is_truthy, object, reported, said, utf8};
 use crate::finish::{explanation, finish};
 use crate::json::{filled, string};
@@ -49,6 +50,7 @@ pub(crate) fn read(body: &Bytes) -> Result<Completion, WireFault> {
     whole.served.service_tier = tally.service_tier;
     whole.choices.push(choice);
     whole.wire = Some(body.clone());
+    whole.wire_format = Some(MESSAGES);
     Ok(whole)
 }
 

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use infer_core::{EventDecoder, Served, Step, TokenChunk, WireFault};
 
+use crate::MESSAGES;
 use crate::dto::{Answer, Delta, Event, is_truthy, object, reported, utf8};
 use crate::finish::{explanation, finish};
 use crate::json::{count, filled};
@@ -93,6 +94,7 @@ impl MessagesDecoder {
             Err(fault) => return Err(fault),
         };
         chunk.wire = Some(data.clone());
+        chunk.wire_format = Some(MESSAGES);
         out.push(chunk);
         Ok(step)
     }

@@ -25,4 +25,4 @@ pub use decoder::MessagesDecoder;
 pub use dialect::{LateSystem, MessagesDialect, ThinkingStyle, is_reasoning_model};
 
 /// The name of this wire format, for messages that a server received in it: [`MessagesCodec`] copies them unread.
-pub const MESSAGES: infer_core::WireFormat = infer_core::WireFormat("messages");
+pub const MESSAGES: infer_core::WireFormat = infer_core::WireFormat::MESSAGES;

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use infer_core::{
     Audio, Choice, Completion, CostEstimate, ExecuteBatch, FilterFinding, Filters, FinishKind, FinishReason,
-    Logprobs, RawJson, Served, TokenLogprob, ToolCall, ToolKind, Usage, Usd,
+    Logprobs, RawJson, Served, TokenLogprob, ToolCall, ToolKind, Usage, Usd, WireFormat,
 };
 use serde::{Deserialize, Serialize};
 
@@ -109,6 +109,8 @@ struct Written {
     usage: Option<WrittenUsage>,
     served: WrittenServed,
     has_wire: bool,
+    #[serde(default)]
+    wire_format: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -164,6 +166,7 @@ impl Written {
                 served.created,
             ),
             has_wire: completion.wire.is_some(),
+            wire_format: completion.wire_format.map(|format| format.0.to_owned()),
         }
     }
 
@@ -176,6 +179,7 @@ impl Written {
         (served.id, served.model, served.fingerprint, served.service_tier, served.created) = self.served;
         completion.served = served;
         completion.wire = self.has_wire.then(|| Bytes::copy_from_slice(rest.rest()));
+        completion.wire_format = self.wire_format.as_deref().and_then(WireFormat::known);
         let saved = self.saved_picos.and_then(|picos| picos.parse().ok()).map(Usd::from_picos);
         Some(Entry { completion, saved, expires: moment(self.expires_micros) })
     }
@@ -380,6 +384,7 @@ mod tests {
                 cost
             });
             completion.served.id = id;
+            completion.wire_format = wire.as_ref().map(|_| WireFormat::MESSAGES);
             completion.wire = wire.map(Bytes::from);
             let entry = Entry::new(completion.clone(), moment(expires));
             let back = Entry::from_bytes(&entry.to_bytes().unwrap()).unwrap();

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use infer_core::{ExecuteBatch, InferenceError, Messages, RawJson, ReasoningEffort, RunMode, WireFormat};
+use infer_core::{
+    ExecuteBatch, Extra, InferenceError, Messages, RawJson, ReasoningEffort, RunMode, WireFormat,
+};
 use serde_json::value::RawValue;
 
 use super::known::{prediction, response_format, tool, tool_choice};
@@ -52,12 +54,9 @@ struct Reader {
 
 impl Default for Reader {
     fn default() -> Self {
-        Self {
-            batch: ExecuteBatch::new(String::new(), Vec::new()),
-            model: None,
-            messages: None,
-            stream_options: None,
-        }
+        let mut batch = ExecuteBatch::new(String::new(), Vec::new());
+        batch.extra = Extra::received(WireFormat::CHAT_COMPLETIONS);
+        Self { batch, model: None, messages: None, stream_options: None }
     }
 }
 
