@@ -1,4 +1,4 @@
-//! The Messages wire format, seen from a client, without I/O.
+//! The Messages wire format, client and server side, without I/O.
 #![doc = include_str!("../README.md")]
 
 mod answer;

@@ -136,7 +136,7 @@ impl Reader {
 }
 
 /// Takes `include_usage` out: whoever writes the request on asks for the counts by its own rule.
-fn split_usage(options: RawJson) -> (bool, Option<RawJson>) {
+pub(super) fn split_usage(options: RawJson) -> (bool, Option<RawJson>) {
     let Ok(Members { list, is_cut: false }) = serde_json::from_str(options.get()) else {
         return (false, Some(options));
     };
@@ -176,7 +176,7 @@ fn messages(raw: &RawValue, body: &Bytes) -> Result<Option<Messages>, InferenceE
     Ok(Some(Messages::raw(WireFormat::CHAT_COMPLETIONS, slice, read_messages)))
 }
 
-fn options(name: &str, raw: &RawValue) -> Result<Option<RawJson>, InferenceError> {
+pub(super) fn options(name: &str, raw: &RawValue) -> Result<Option<RawJson>, InferenceError> {
     match raw.get() {
         "null" => Ok(None),
         text if text.starts_with('{') => Ok(Some(raw.into())),

@@ -212,8 +212,8 @@ fn part(kind: &str, block: &Members<'_>, at: &str) -> Result<Option<Part>, Infer
             })
             .map(|source| Part::Image { source, detail: None }),
         "document" if has_only(&["source", "title", "citations"]) => {
-            let title = member(block, "title").and_then(string).map(Into::into);
-            source(block, at)?.and_then(|source| document(source, title))
+            let title = member(block, "title").and_then(string);
+            source(block, at)?.and_then(|source| document(source, title.as_deref()))
         }
         _ => None,
     })
@@ -242,9 +242,9 @@ fn source(block: &Members<'_>, at: &str) -> Result<Option<Source>, InferenceErro
 }
 
 /// Files are told apart by their name elsewhere, so one without a title gets one.
-fn document(source: Source, title: Option<String>) -> Option<Part> {
+fn document(source: Source, title: Option<&str>) -> Option<Part> {
     let inline = |name: &str, media_type: &str, data: &str| {
-        let filename = title.clone().unwrap_or_else(|| name.to_owned());
+        let filename = title.unwrap_or(name);
         Part::file_data(filename, format!("data:{media_type};base64,{data}"))
     };
     match source {

@@ -29,11 +29,20 @@ pub struct EventWriter {
     calls: Calls,
     /// The number of the next block.
     next: u64,
-    has_begun: bool,
-    /// Whether events were passed on, so that the end is, too.
-    has_passed: bool,
+    source: Source,
     is_over: bool,
     is_broken: bool,
+}
+
+/// Where the events come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// None was sent.
+    Unknown,
+    /// They are written here.
+    Written,
+    /// They are passed on, and so is their end.
+    Passed,
 }
 
 /// A block that has started and not stopped. Calls keep count of themselves.
@@ -89,10 +98,12 @@ enum Delta<'a> {
 
 #[derive(Serialize)]
 struct End<'a> {
-    stop_reason: Option<&'a str>,
-    stop_sequence: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stop_details: Option<StopDetails<'a>>,
+    #[serde(rename = "stop_reason")]
+    reason: Option<&'a str>,
+    #[serde(rename = "stop_sequence")]
+    sequence: Option<&'a str>,
+    #[serde(rename = "stop_details", skip_serializing_if = "Option::is_none")]
+    details: Option<StopDetails<'a>>,
 }
 
 impl Event<'_> {
@@ -128,8 +139,7 @@ impl EventWriter {
             open: None,
             calls: Calls::default(),
             next: 0,
-            has_begun: false,
-            has_passed: false,
+            source: Source::Unknown,
             is_over: false,
             is_broken: false,
         }
@@ -149,8 +159,7 @@ impl EventWriter {
             return None;
         }
         if let Some((wire, name)) = wire.and_then(|wire| Some((wire, kind(wire)?))) {
-            self.has_passed = true;
-            self.has_begun = true;
+            self.source = Source::Passed;
             self.is_over |= name == "message_stop";
             if self.finish.is_none() {
                 self.finish.clone_from(&chunk.finish);
@@ -172,22 +181,19 @@ impl EventWriter {
         self.finish.is_some() && !self.is_broken
     }
 
-    /// The events that complete the stream; `None` where they were passed on already, or the answer has not come to its
-    /// end.
+    /// The events that complete the stream, once it is over without an error; `None` where they were passed on already,
+    /// or the answer has not come to its end.
     pub fn end(&mut self) -> Option<Bytes> {
         if self.is_over || !self.is_finished() {
             return None;
         }
         self.is_over = true;
         let mut out = Vec::new();
-        if !self.has_passed {
+        if self.source != Source::Passed {
             let finish = self.finish.as_ref();
             let reason = |finish| stop_reason(finish, self.calls.is_any(), !self.refusal.is_empty());
-            let delta = End {
-                stop_reason: finish.map(reason),
-                stop_sequence: None,
-                stop_details: StopDetails::of(&self.refusal),
-            };
+            let delta =
+                End { reason: finish.map(reason), sequence: None, details: StopDetails::of(&self.refusal) };
             let usage = Counts::of(self.usage.as_ref(), &self.served);
             Event::MessageDelta { delta, usage }.write(&mut out);
         }
@@ -206,8 +212,8 @@ impl EventWriter {
     }
 
     fn encode(&mut self, chunk: &TokenChunk, out: &mut Vec<u8>) {
-        if !self.has_begun {
-            self.has_begun = true;
+        if self.source == Source::Unknown {
+            self.source = Source::Written;
             let id = answer_id(&self.served);
             let message = Message::head(&self.served, &id, &self.model, self.usage.as_ref());
             Event::MessageStart { message }.write(out);
