@@ -1,6 +1,6 @@
 //! Requests and answers that cross between this format and Chat Completions, both ways, as in a gateway.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod frames;
 
