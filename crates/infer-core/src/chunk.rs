@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use crate::{CostEstimate, Filters, RawJson, ToolCallDelta, Usage, Wire};
+use bytes::Bytes;
+
+use crate::{CostEstimate, Filters, RawJson, ToolCallDelta, Usage, Wire, WireFormat};
 
 /// One piece of an answer.
 ///
@@ -52,6 +54,11 @@ impl TokenChunk {
     /// The last piece of an answer.
     pub fn finish(index: u32, finish: impl Into<FinishReason>) -> Self {
         Self { index, finish: Some(finish.into()), ..Self::default() }
+    }
+
+    /// The event as received, if it came in `format`.
+    pub fn wire_in(&self, format: WireFormat) -> Option<&Bytes> {
+        self.wire.as_ref()?.in_format(format)
     }
 
     /// Whether it carries something a caller would notice, so that the call must not be repeated after it.

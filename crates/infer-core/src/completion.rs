@@ -1,8 +1,10 @@
 //! A whole answer, and how pieces add up to one.
 
+use bytes::Bytes;
+
 use crate::{
     Audio, Content, CostEstimate, Filters, FinishReason, Logprobs, Message, RawJson, Role, Served,
-    TokenChunk, ToolCall, ToolCallDelta, Usage, Wire,
+    TokenChunk, ToolCall, ToolCallDelta, Usage, Wire, WireFormat,
 };
 
 /// A whole answer; every choice is kept apart.
@@ -68,6 +70,11 @@ impl Choice {
 }
 
 impl Completion {
+    /// The body as received, if it came in `format`.
+    pub fn wire_in(&self, format: WireFormat) -> Option<&Bytes> {
+        self.wire.as_ref()?.in_format(format)
+    }
+
     /// The text of the first answer.
     pub fn text(&self) -> &str {
         self.choices.first().map_or("", |choice| &choice.text)

@@ -9,6 +9,8 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use crate::WireFormat;
+
 /// A JSON value as it was written, whitespace and number spelling included.
 ///
 /// Two values are equal when their texts are: `1.0` and `1.00` differ, since an upstream may treat them differently.
@@ -73,38 +75,66 @@ impl fmt::Debug for RawJson {
 
 /// Members passed through unread, in the order they were given.
 ///
-/// Names are unique: setting one again replaces its value in place.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Extra(Vec<(String, RawJson)>);
+/// Names are unique: setting one again replaces its value in place. Members that a server received are marked with the
+/// wire format whose words they are, so that nobody sends them to an upstream that speaks another. Two are equal when
+/// their members are.
+#[derive(Clone, Debug, Default)]
+pub struct Extra {
+    members: Vec<(String, RawJson)>,
+    wire: Option<WireFormat>,
+}
+
+impl PartialEq for Extra {
+    fn eq(&self, other: &Self) -> bool {
+        self.members == other.members
+    }
+}
+
+impl Eq for Extra {}
 
 impl Extra {
     /// No members.
     pub const fn new() -> Self {
-        Self(Vec::new())
+        Self { members: Vec::new(), wire: None }
+    }
+
+    /// No members yet; those to come are words of `wire`.
+    pub const fn received(wire: WireFormat) -> Self {
+        Self { members: Vec::new(), wire: Some(wire) }
+    }
+
+    /// The wire format whose words the members are; `None` where a caller wrote them for the upstream that is asked.
+    pub fn wire(&self) -> Option<WireFormat> {
+        self.wire
+    }
+
+    /// Whether the members are words of another wire format than `wire`.
+    pub fn is_foreign_to(&self, wire: WireFormat) -> bool {
+        self.wire.is_some_and(|own| own != wire)
     }
 
     /// Sets `name`, replacing an earlier value.
     pub fn set(&mut self, name: impl Into<String>, value: RawJson) {
         let name = name.into();
-        match self.0.iter_mut().find(|(known, _)| *known == name) {
+        match self.members.iter_mut().find(|(known, _)| *known == name) {
             Some((_, slot)) => *slot = value,
-            None => self.0.push((name, value)),
+            None => self.members.push((name, value)),
         }
     }
 
     /// The value of `name`.
     pub fn get(&self, name: &str) -> Option<&RawJson> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+        self.members.iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }
 
     /// Whether there is nothing to pass through.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.members.is_empty()
     }
 
     /// Every member in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &RawJson)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value))
+        self.members.iter().map(|(name, value)| (name.as_str(), value))
     }
 }
 
@@ -120,7 +150,7 @@ impl<N: Into<String>> FromIterator<(N, RawJson)> for Extra {
 
 impl Serialize for Extra {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        let mut map = serializer.serialize_map(Some(self.members.len()))?;
         for (name, value) in self.iter() {
             map.serialize_entry(name, value)?;
         }

@@ -276,6 +276,8 @@ pub struct RawMessages {
     wire: WireFormat,
     json: Bytes,
     read: ReadMessages,
+    /// What stands beside the array and is said before it, and how it is read.
+    instructions: Option<(Bytes, ReadMessages)>,
     typed: Arc<OnceLock<Vec<Message>>>,
 }
 
@@ -289,12 +291,35 @@ impl RawMessages {
     pub fn json(&self) -> &Bytes {
         &self.json
     }
+
+    /// The instructions as received, in formats that have them beside the array.
+    pub fn instructions(&self) -> Option<&Bytes> {
+        self.instructions.as_ref().map(|(json, _)| json)
+    }
+
+    fn read(&self) -> Result<Vec<Message>, InferenceError> {
+        let Some((json, read)) = &self.instructions else { return (self.read)(&self.json) };
+        let mut messages = read(json)?;
+        messages.append(&mut (self.read)(&self.json)?);
+        Ok(messages)
+    }
 }
 
 impl Messages {
     /// Messages as received; `read` is asked only when somebody needs them typed.
     pub fn raw(wire: WireFormat, json: Bytes, read: ReadMessages) -> Self {
-        Self::Raw(RawMessages { wire, json, read, typed: Arc::default() })
+        Self::Raw(RawMessages { wire, json, read, instructions: None, typed: Arc::default() })
+    }
+
+    /// Adds instructions that were received beside the array; `read` makes the messages of them that are said first.
+    /// Typed messages stay as they are.
+    #[must_use]
+    pub fn with_instructions(mut self, json: Bytes, read: ReadMessages) -> Self {
+        if let Self::Raw(raw) = &mut self {
+            raw.instructions = Some((json, read));
+            raw.typed = Arc::default();
+        }
+        self
     }
 
     /// The messages, read if need be.
@@ -308,13 +333,21 @@ impl Messages {
                 if let Some(typed) = raw.typed.get() {
                     return Ok(typed);
                 }
-                let typed = (raw.read)(&raw.json)?;
+                let typed = raw.read()?;
                 Ok(raw.typed.get_or_init(|| typed))
             }
         }
     }
 
-    /// The raw array when it is already in `wire`.
+    /// The wire format they were received in; `None` for typed ones.
+    pub fn wire(&self) -> Option<WireFormat> {
+        match self {
+            Self::Typed(_) => None,
+            Self::Raw(raw) => Some(raw.wire),
+        }
+    }
+
+    /// The raw array when it is already in `wire`. Instructions may stand beside it.
     pub fn raw_in(&self, wire: WireFormat) -> Option<&Bytes> {
         match self {
             Self::Raw(raw) if raw.wire == wire => Some(&raw.json),
@@ -354,5 +387,21 @@ impl From<&str> for Messages {
 impl From<String> for Messages {
     fn from(prompt: String) -> Self {
         Self::Typed(vec![Message::user(prompt)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instructions_beside_the_array_are_said_first() {
+        let says = |json: &Bytes| Ok(vec![Message::user(String::from_utf8_lossy(json).into_owned())]);
+        let raw = Messages::raw(WireFormat::MESSAGES, Bytes::from_static(b"array"), says);
+        assert_eq!(raw.typed().unwrap().len(), 1);
+        let raw = raw.with_instructions(Bytes::from_static(b"rules"), |_| Ok(vec![Message::system("rules")]));
+        let typed = [Message::system("rules"), Message::user("array")];
+        assert_eq!(raw, Messages::from(typed));
+        assert_eq!(raw.raw_in(WireFormat::MESSAGES).unwrap(), "array");
     }
 }

@@ -1,6 +1,6 @@
 //! Tools a model may call, and the calls it makes.
 
-use crate::RawJson;
+use crate::{Extra, RawJson};
 
 /// A tool the model may call.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +24,8 @@ pub struct FunctionTool {
     pub parameters: Option<RawJson>,
     /// Whether the upstream must hold the model to the schema.
     pub strict: Option<bool>,
+    /// Members passed through unread.
+    pub extra: Extra,
 }
 
 impl ToolSpec {
@@ -38,6 +40,7 @@ impl ToolSpec {
             description: Some(description.into()),
             parameters: Some(parameters.into()),
             strict: None,
+            extra: Extra::new(),
         })
     }
 
@@ -54,7 +57,7 @@ impl ToolSpec {
 impl FunctionTool {
     /// A function without description or arguments.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { name: name.into(), description: None, parameters: None, strict: None }
+        Self { name: name.into(), description: None, parameters: None, strict: None, extra: Extra::new() }
     }
 }
 

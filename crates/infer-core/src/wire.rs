@@ -12,8 +12,8 @@ impl WireFormat {
     /// Anthropic's Messages.
     pub const MESSAGES: Self = Self("messages");
 
-    /// The format of that name, of those that have a constant here.
-    pub fn named(name: &str) -> Option<Self> {
+    /// The format of this name, if it is one of those above.
+    pub fn known(name: &str) -> Option<Self> {
         [Self::CHAT_COMPLETIONS, Self::MESSAGES].into_iter().find(|format| format.0 == name)
     }
 }
@@ -51,5 +51,16 @@ impl Wire {
     /// The bytes where they are in `format`; whoever writes another one has to encode.
     pub fn in_format(&self, format: WireFormat) -> Option<&Bytes> {
         (self.format == format).then_some(&self.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_format_is_known_by_its_name() {
+        assert_eq!(WireFormat::known("messages"), Some(WireFormat::MESSAGES));
+        assert_eq!(WireFormat::known("smoke signals"), None);
     }
 }

@@ -127,7 +127,7 @@ impl ChatDecoder {
             self.template =
                 content.and_then(|content| Template::of(data, first, content, answer.obfuscation));
         }
-        pieces.for_each(|further| further.wire = Some(wire(Bytes::new())));
+        pieces.for_each(passed_on);
         Ok(Step::More)
     }
 
@@ -189,7 +189,7 @@ impl ChatDecoder {
             if let Some(finish) = choice.as_mut().and_then(ChoiceState::silent_finish) {
                 let mut chunk = TokenChunk::finish(index, finish);
                 // Whoever passes events on has already passed on the one that said it.
-                chunk.wire = Some(wire(Bytes::new()));
+                passed_on(&mut chunk);
                 out.push(chunk);
             }
         }
@@ -214,6 +214,11 @@ fn reported(event: &str) -> WireFault {
 
 pub(crate) fn too_many() -> WireFault {
     WireFault::malformed(DecodeKind::Excess, format!("more than {MAX_CHOICES} choices"))
+}
+
+/// Marks a piece of an event that another piece has whole.
+fn passed_on(further: &mut TokenChunk) {
+    further.wire = Some(wire(Bytes::new()));
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `POST /chat/completions`, whole and streamed | [`ChatCodec`], [`ChatDecoder`] as a client, [`server`] as a server |
 //! | `POST /embeddings` | the same two |
+//! | legacy `POST /completions` | [`server`] only; upstreams are asked as in a chat |
 //! | `GET /models`, in every shape it comes in | [`ChatCodec`] |
 //! | how upstreams differ in what they take | [`ChatDialect`] |
 //! | errors, of a response, in a stream and under a 200 | [`fault`], [`server::write_error`] |
@@ -26,6 +27,7 @@ mod dto;
 mod embed;
 pub mod fault;
 mod filter;
+mod foreign;
 mod json;
 mod message;
 mod models;

@@ -4,7 +4,10 @@
 //! stays as it was written.
 
 use bytes::Bytes;
-use infer_core::{Content, FileSource, InferenceError, MediaSource, Message, Part, Role, ToolCall, ToolKind};
+use infer_core::{
+    Content, Extra, FileSource, InferenceError, MediaSource, Message, Part, Role, ToolCall, ToolKind,
+    WireFormat,
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -45,7 +48,8 @@ fn write_message(out: &mut Vec<u8>, message: &Message, style: Style) {
     if let Some((name, reasoning)) = style.reasoning(message) {
         object.value(name, &reasoning);
     }
-    for (name, value) in message.extra.iter() {
+    let is_foreign = message.extra.is_foreign_to(WireFormat::CHAT_COMPLETIONS);
+    for (name, value) in message.extra.iter().filter(|_| !is_foreign) {
         if !is_set(message, name) && !style.leaves_out(name) {
             object.raw(name, value.get().as_bytes());
         }
@@ -186,6 +190,7 @@ fn read_message(raw: &RawValue, at: &str) -> Result<Message, InferenceError> {
         _ => Err(refused(&format!("{at}.{name}"), "must be text")),
     };
     let mut message = Message::new(Role::User, Content::Empty);
+    message.extra = Extra::received(WireFormat::CHAT_COMPLETIONS);
     let mut role = None;
     for (name, value) in members.list {
         match &*name {

@@ -7,6 +7,7 @@ use infer_core::{
 };
 use serde::Serialize;
 
+use crate::foreign;
 use crate::json::Members;
 use crate::message::write_messages;
 use crate::outline::{Outline, check_images};
@@ -30,6 +31,7 @@ pub(crate) fn refused(param: &str, why: &str) -> InferenceError {
 /// Writes the body in one pass. Absent members are left out: many servers misread `null`.
 pub(crate) fn write_request(batch: &ExecuteBatch, dialect: &ChatDialect) -> Result<Bytes, InferenceError> {
     check(batch)?;
+    foreign::check(batch, dialect)?;
     let outline = Outline::of(batch, dialect)?;
     let mut out = Vec::with_capacity(HEAD + size(&batch.messages));
     let mut body = Body { object: Object::begin(&mut out), outline: &outline };
@@ -57,12 +59,14 @@ pub(crate) fn write_request(batch: &ExecuteBatch, dialect: &ChatDialect) -> Resu
         }
     }
     for (name, value) in batch.extra.iter() {
-        if !is_owned(batch, name) && !outline.is_said_again(batch, name) {
+        let is_left_out = is_owned(batch, name) || foreign::leaves_out(batch, dialect, name);
+        if !is_left_out && !outline.is_said_again(batch, name) {
             body.with(name, Some(value), |out, value| out.extend_from_slice(value.get().as_bytes()));
         }
     }
     for (name, value) in dialect.extra.iter().filter(|(_, value)| !value.is_null()) {
-        if !is_owned(batch, name) && batch.extra.get(name).is_none() {
+        let is_given = batch.extra.get(name).is_some() && !foreign::leaves_out(batch, dialect, name);
+        if !is_owned(batch, name) && !is_given {
             body.object.value(name, value);
         }
     }
@@ -207,6 +211,9 @@ fn tool(out: &mut Vec<u8>, tool: &ToolSpec, with_strict: bool) {
             function.some("parameters", tool.parameters.as_ref());
             function.some("strict", tool.strict.filter(|_| with_strict).as_ref());
             function.end();
+            for (name, value) in tool.extra.iter().filter(|_| !tool.extra.is_foreign_to(WIRE)) {
+                object.raw(name, value.get().as_bytes());
+            }
             object.end();
         }
         ToolSpec::Other(raw) => out.extend_from_slice(raw.get().as_bytes()),

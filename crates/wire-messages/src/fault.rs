@@ -101,7 +101,8 @@ fn by_type(error: &ErrorBody, table: &[(&str, ErrorKind)]) -> Option<ErrorKind> 
     table.iter().find(|(known, _)| *known == word).map(|(_, kind)| *kind)
 }
 
-fn by_text(text: &str) -> Option<ErrorKind> {
+/// The kind that the words of an `invalid_request_error` tell.
+pub(crate) fn by_text(text: &str) -> Option<ErrorKind> {
     let text = text.to_lowercase();
     TEXTS.iter().find(|(mark, _)| text.contains(mark)).map(|(_, kind)| *kind)
 }

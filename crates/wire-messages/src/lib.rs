@@ -1,4 +1,4 @@
-//! The Messages wire format, seen from a client, without I/O.
+//! The Messages wire format, client and server side, without I/O.
 #![doc = include_str!("../README.md")]
 
 mod answer;
@@ -9,12 +9,14 @@ mod dialect;
 mod dto;
 mod fault;
 mod finish;
+mod foreign;
 mod json;
 mod media;
 mod models;
 mod open;
 mod refusal;
 mod request;
+pub mod server;
 mod thinking;
 mod tools;
 mod turns;

@@ -4,11 +4,13 @@
 //! 2026-11-21.
 
 use bytes::Bytes;
-use infer_core::{ExecuteBatch, InferenceError, RawJson, ResponseFormat};
+use infer_core::{ExecuteBatch, InferenceError, Messages, RawJson, ResponseFormat};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use crate::block::Block;
+use crate::foreign;
 use crate::json::Members;
 use crate::refusal::{check, refused};
 use crate::thinking::{Thinking, wish};
@@ -24,8 +26,8 @@ struct Body<'a> {
     model: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_tokens: Option<u32>,
-    #[serde(skip_serializing_if = "<[_]>::is_empty")]
-    system: &'a [crate::block::Block<'a>],
+    #[serde(skip_serializing_if = "System::is_empty")]
+    system: System<'a>,
     messages: Turns<'a>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tools: Vec<Tool<'a>>,
@@ -49,6 +51,19 @@ struct Body<'a> {
     stream: Option<bool>,
     #[serde(flatten)]
     extra: Unread<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum System<'a> {
+    Gathered(&'a [Block<'a>]),
+    Received(&'a RawValue),
+}
+
+impl System<'_> {
+    fn is_empty(&self) -> bool {
+        matches!(self, Self::Gathered([]))
+    }
 }
 
 #[derive(Serialize)]
@@ -137,7 +152,7 @@ impl Unread<'_> {
             "stop_sequences" => !batch.sampling.stop.is_empty(),
             "metadata" => user_id(batch).is_some(),
             "service_tier" => batch.service_tier.is_some(),
-            _ => false,
+            _ => foreign::leaves_out(batch, name),
         }
     }
 }
@@ -148,6 +163,7 @@ pub(crate) fn write_request(
     dialect: &MessagesDialect,
 ) -> Result<Bytes, InferenceError> {
     check(batch)?;
+    foreign::check(batch)?;
     let received = batch.messages.raw_in(MESSAGES);
     let gathered = match received {
         Some(_) => Conversation::default(),
@@ -157,11 +173,22 @@ pub(crate) fn write_request(
         Some(json) => Turns::Received(list(json)?),
         None => Turns::Gathered(&gathered.turns),
     };
+    let instructions = match &batch.messages {
+        Messages::Raw(raw) if received.is_some() => raw.instructions(),
+        _ => None,
+    };
+    let system = match instructions {
+        Some(json) => System::Received(
+            serde_json::from_slice(json)
+                .map_err(|_| refused("system", "must be text or a list of blocks"))?,
+        ),
+        None => System::Gathered(&gathered.system),
+    };
     if matches!(turns, Turns::Gathered([])) {
         let why = "there is nothing to answer; add a user message with some content";
         return Err(refused("messages", why));
     }
-    let size = HEAD + received.map_or(gathered.size(), Bytes::len);
+    let size = HEAD + received.map_or(gathered.size(), Bytes::len) + instructions.map_or(0, Bytes::len);
     let given_limit = batch.extra.get("max_tokens");
     let max_tokens = match (batch.max_output_tokens, given_limit) {
         (None, Some(_)) => None,
@@ -173,7 +200,6 @@ pub(crate) fn write_request(
     let body = Body {
         model: &batch.model,
         max_tokens,
-        system: &gathered.system,
         messages: turns,
         tools: batch.tools.iter().map(Tool).collect(),
         tool_choice: tools::choice(batch)?,
@@ -184,12 +210,9 @@ pub(crate) fn write_request(
         metadata: user_id(batch).map(|user_id| Metadata { user_id }),
         service_tier: service_tier(batch)?,
         stream: batch.is_streaming().then_some(true),
-        extra: Unread {
-            batch,
-            has_system: !gathered.system.is_empty(),
-            has_output_config: output_config.is_some(),
-        },
+        extra: Unread { batch, has_system: !system.is_empty(), has_output_config: output_config.is_some() },
         output_config,
+        system,
     };
     let mut out = Vec::with_capacity(size);
     serde_json::to_writer(&mut out, &body)
@@ -261,7 +284,7 @@ fn service_tier(batch: &ExecuteBatch) -> Result<Option<&str>, InferenceError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use infer_core::{JsonSchema, Message, Messages};
+    use infer_core::{JsonSchema, Message};
 
     fn json(text: &str) -> RawJson {
         RawJson::parse(text).unwrap()

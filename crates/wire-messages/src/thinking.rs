@@ -3,8 +3,9 @@
 use infer_core::{ExecuteBatch, InferenceError, ReasoningEffort};
 use serde::Serialize;
 
-use crate::MessagesDialect;
+use crate::json::Members;
 use crate::refusal::refused;
+use crate::{MESSAGES, MessagesDialect};
 
 /// The smallest budget the format allows (Anthropic's API reference, read 2026-11-21).
 const LEAST_BUDGET: u32 = 1024;
@@ -42,6 +43,10 @@ pub(crate) fn wish<'a>(
 ) -> Result<Wish<'a>, InferenceError> {
     let Some(effort) = &batch.reasoning_effort else { return Ok(Wish::default()) };
     let is_written = batch.extra.get("thinking").is_some();
+    // Received in this format: the effort says the same for upstreams of other ones.
+    if batch.extra.wire() == Some(MESSAGES) && (is_written || has_effort(batch)) {
+        return Ok(Wish::default());
+    }
     if *effort == ReasoningEffort::None {
         let off = Wish { thinking: Some(Thinking::Disabled), effort: None };
         return if is_written { Err(both("none")) } else { Ok(off) };
@@ -59,6 +64,12 @@ pub(crate) fn wish<'a>(
     }
     let budget_tokens = budget(effort, max_tokens.unwrap_or(dialect.default_max_tokens))?;
     Ok(Wish { thinking: Some(Thinking::Enabled { budget_tokens }), effort: None })
+}
+
+fn has_effort(batch: &ExecuteBatch) -> bool {
+    let members: Option<Members<'_>> =
+        batch.extra.get("output_config").and_then(|raw| serde_json::from_str(raw.get()).ok());
+    members.is_some_and(|members| members.0.iter().any(|(name, _)| name == "effort"))
 }
 
 fn both(word: &str) -> InferenceError {

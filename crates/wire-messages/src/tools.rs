@@ -29,6 +29,9 @@ impl Serialize for Tool<'_> {
                 if let Some(strict) = tool.strict {
                     map.serialize_entry("strict", &strict)?;
                 }
+                for (name, value) in tool.extra.iter().filter(|(name, _)| !OWN.contains(name)) {
+                    map.serialize_entry(name, value)?;
+                }
                 map.end()
             }
             ToolSpec::Other(raw) => raw.serialize(serializer),
@@ -36,6 +39,9 @@ impl Serialize for Tool<'_> {
         }
     }
 }
+
+/// The members of a tool that have a field.
+const OWN: [&str; 4] = ["name", "description", "input_schema", "strict"];
 
 #[derive(Serialize)]
 struct NoArguments {

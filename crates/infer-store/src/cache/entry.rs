@@ -176,7 +176,7 @@ impl Written {
         let mut served = Served::default();
         (served.id, served.model, served.fingerprint, served.service_tier, served.created) = self.served;
         completion.served = served;
-        let format = self.wire.as_deref().and_then(WireFormat::named);
+        let format = self.wire.as_deref().and_then(WireFormat::known);
         completion.wire = format.map(|format| Wire::new(format, Bytes::copy_from_slice(rest.rest())));
         let saved = self.saved_picos.and_then(|picos| picos.parse().ok()).map(Usd::from_picos);
         Some(Entry { completion, saved, expires: moment(self.expires_micros) })

@@ -165,6 +165,10 @@ impl Form {
         }
         self.string(batch.routing.pin.as_ref());
         self.extra(&batch.extra, &TRANSPORT_ONLY);
+        // An upstream that speaks another format is not told them.
+        if let Some(wire) = batch.extra.wire().filter(|_| !batch.extra.is_empty()) {
+            self.text(wire.0);
+        }
         Some(())
     }
 
@@ -293,6 +297,9 @@ impl Form {
                 self.string(function.description.as_ref());
                 self.optional(function.parameters.as_ref(), Self::json);
                 self.optional(function.strict, |form, strict| form.tag(strict.into()));
+                if !function.extra.is_empty() {
+                    self.extra(&function.extra, &[]);
+                }
             }
             ToolSpec::Other(json) => {
                 self.tag(1);

@@ -1,7 +1,9 @@
 //! A whole answer as a server writes it.
 
 use bytes::Bytes;
-use infer_core::{Audio, Choice, Completion, Logprobs, RequestId, Served, TokenLogprob, WireFormat};
+use infer_core::{
+    Audio, Choice, Completion, FinishReason, Logprobs, RequestId, Served, TokenLogprob, WireFormat,
+};
 
 use crate::message::write_call;
 use crate::usage;
@@ -12,10 +14,8 @@ use crate::write::{self, Object};
 /// The answer's own model name stands before `model`, which is what was asked for. An answer without an id gets one of
 /// ours; one without a time says 0, since nothing here reads a clock.
 pub fn write_completion(completion: &Completion, model: &str) -> Bytes {
-    if let Some(received) =
-        completion.wire.as_ref().and_then(|wire| wire.in_format(WireFormat::CHAT_COMPLETIONS))
-    {
-        return received.clone();
+    if let Some(wire) = completion.wire_in(WireFormat::CHAT_COMPLETIONS) {
+        return wire.clone();
     }
     let text: usize =
         completion.choices.iter().map(|choice| 256 + choice.text.len() + choice.reasoning.len()).sum();
@@ -33,6 +33,20 @@ pub fn write_completion(completion: &Completion, model: &str) -> Bytes {
 /// The answer's name, or a new one.
 pub(super) fn answer_id(served: &Served) -> String {
     served.id.clone().unwrap_or_else(|| format!("chatcmpl-{}", RequestId::generate()))
+}
+
+/// Why an answer ended. The upstream's word stands, unless it is one of Anthropic's, which no client of this format
+/// expects (its page on stop reasons, read 2026-11-21).
+pub(super) fn finish_word(finish: &FinishReason) -> &str {
+    match finish.as_str() {
+        "end_turn"
+        | "stop_sequence"
+        | "max_tokens"
+        | "model_context_window_exceeded"
+        | "tool_use"
+        | "refusal" => finish.kind().as_str(),
+        word => word,
+    }
 }
 
 /// The members every answer and every event begins with.
@@ -67,7 +81,7 @@ fn choice(out: &mut Vec<u8>, choice: &Choice) {
         Some(known) => logprobs(object.key("logprobs"), known),
         None => object.raw("logprobs", b"null"),
     }
-    object.value("finish_reason", &choice.finish.as_ref().map(infer_core::FinishReason::as_str));
+    object.value("finish_reason", &choice.finish.as_ref().map(finish_word));
     object.end();
 }
 
@@ -118,6 +132,17 @@ mod tests {
         let mut completion = Completion::default();
         completion.wire = Some(infer_core::Wire::new(WireFormat::CHAT_COMPLETIONS, "{ \"odd\":1.0 }"));
         assert_eq!(write_completion(&completion, "m"), &b"{ \"odd\":1.0 }"[..]);
+    }
+
+    #[test]
+    fn an_answer_in_another_format_is_written_anew_and_in_this_ones_words() {
+        let mut said = Choice::new(0);
+        said.finish = Some(FinishReason::new(FinishKind::Stop, "end_turn"));
+        let mut completion = Completion::default();
+        completion.choices = vec![said];
+        completion.wire = Some(infer_core::Wire::new(WireFormat::MESSAGES, "{\"type\":\"message\"}"));
+        let json: serde_json::Value = serde_json::from_slice(&write_completion(&completion, "m")).unwrap();
+        assert_eq!(json["choices"][0]["finish_reason"], "stop");
     }
 
     #[test]

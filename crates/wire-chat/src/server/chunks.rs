@@ -4,7 +4,7 @@ use bytes::Bytes;
 use infer_core::{InferenceError, Served, TokenChunk, ToolCallDelta, WireFormat};
 use serde::Deserialize;
 
-use super::answer::{answer_id, audio, head, logprobs};
+use super::answer::{answer_id, audio, finish_word, head, logprobs};
 use super::error::write_error;
 use crate::json::Few;
 use crate::message::payload_names;
@@ -14,7 +14,8 @@ use crate::write::{self, Object};
 /// Writes the events of one stream.
 ///
 /// A piece that came in this wire format is passed on as it came. For any other, every event carries the same id, a
-/// choice says its role once, and the token counts appear only for a caller who asked for them.
+/// choice says its role once, and the token counts appear only for a caller who asked for them, and of an answer in
+/// another format only those at its end.
 #[derive(Debug)]
 pub struct ChunkWriter {
     model: String,
@@ -23,6 +24,7 @@ pub struct ChunkWriter {
     id: Option<String>,
     /// The choices whose role is said.
     begun: Vec<u32>,
+    is_finished: bool,
 }
 
 impl ChunkWriter {
@@ -37,6 +39,7 @@ impl ChunkWriter {
             served: Served::default(),
             id: None,
             begun: Vec::new(),
+            is_finished: false,
         }
     }
 
@@ -48,11 +51,13 @@ impl ChunkWriter {
         if let Some(served) = &chunk.served {
             self.served.learn(served);
         }
-        match chunk.wire.as_ref().and_then(|wire| wire.in_format(WireFormat::CHAT_COMPLETIONS)) {
+        self.is_finished |= chunk.finish.is_some();
+        match chunk.wire_in(WireFormat::CHAT_COMPLETIONS) {
             Some(wire) if wire.is_empty() => None,
             Some(wire) if self.is_unasked(chunk, wire) => None,
             Some(wire) => Some(framed(wire)),
             None if chunk.usage.is_some() && !has_choice(chunk) && !self.include_usage => None,
+            None if chunk.wire.is_some() && !has_choice(chunk) && !self.has_news(chunk) => None,
             None => Some(self.encode(chunk)),
         }
     }
@@ -60,6 +65,11 @@ impl ChunkWriter {
     /// The event that ends a broken stream. No [`ChunkWriter::DONE`] follows it.
     pub fn error(error: &InferenceError) -> Bytes {
         framed(&write_error(error).1)
+    }
+
+    /// Whether an event of another format without content has counts that stay: at its start they are a first guess.
+    fn has_news(&self, chunk: &TokenChunk) -> bool {
+        self.is_finished && chunk.usage.is_some()
     }
 
     /// Whether an event received has nothing but counts, and the caller did not ask for them. Many clients take the
@@ -145,7 +155,7 @@ fn choice(out: &mut Vec<u8>, chunk: &TokenChunk, is_first: bool) {
     if let Some(known) = &chunk.logprobs {
         logprobs(object.key("logprobs"), known);
     }
-    object.value("finish_reason", &chunk.finish.as_ref().map(infer_core::FinishReason::as_str));
+    object.value("finish_reason", &chunk.finish.as_ref().map(finish_word));
     object.end();
 }
 
@@ -210,6 +220,20 @@ mod tests {
             (json["choices"].as_array().unwrap().len(), &json["usage"]["total_tokens"]),
             (0, &3.into())
         );
+    }
+
+    #[test]
+    fn a_piece_in_another_format_is_written_anew_or_left_out() {
+        let mut writer = ChunkWriter::new("m", true);
+        let mut foreign = received(r#"{"type":"message_start"}"#, Some(Usage::new(3, 0)));
+        foreign.wire = Some(Wire::new(WireFormat::MESSAGES, r#"{"type":"message_start"}"#));
+        assert_eq!(writer.write(&foreign), None, "a first guess at the counts");
+        foreign.usage = None;
+        assert_eq!(writer.write(&foreign), None, "a ping");
+        foreign.text = "hi".to_owned();
+        assert_eq!(written(&mut writer, &foreign)["choices"][0]["delta"]["content"], "hi");
+        foreign.finish = Some(infer_core::FinishReason::new(FinishKind::Length, "max_tokens"));
+        assert_eq!(written(&mut writer, &foreign)["choices"][0]["finish_reason"], "length");
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use infer_core::{ExecuteBatch, InferenceError, Messages, RawJson, ReasoningEffort, RunMode, WireFormat};
+use infer_core::{
+    ExecuteBatch, Extra, InferenceError, Messages, RawJson, ReasoningEffort, RunMode, WireFormat,
+};
 use serde_json::value::RawValue;
 
 use super::known::{prediction, response_format, tool, tool_choice};
@@ -66,12 +68,9 @@ struct Reader {
 
 impl Default for Reader {
     fn default() -> Self {
-        Self {
-            batch: ExecuteBatch::new(String::new(), Vec::new()),
-            model: None,
-            messages: None,
-            stream_options: None,
-        }
+        let mut batch = ExecuteBatch::new(String::new(), Vec::new());
+        batch.extra = Extra::received(WireFormat::CHAT_COMPLETIONS);
+        Self { batch, model: None, messages: None, stream_options: None }
     }
 }
 
@@ -151,7 +150,7 @@ impl Reader {
 }
 
 /// Takes `include_usage` out: whoever writes the request on asks for the counts by its own rule.
-fn split_usage(options: RawJson) -> (bool, Option<RawJson>) {
+pub(super) fn split_usage(options: RawJson) -> (bool, Option<RawJson>) {
     let Ok(Members { list, is_cut: false }) = serde_json::from_str(options.get()) else {
         return (false, Some(options));
     };
@@ -191,7 +190,7 @@ fn messages(raw: &RawValue, body: &Bytes) -> Result<Option<Messages>, InferenceE
     Ok(Some(Messages::raw(WireFormat::CHAT_COMPLETIONS, slice, read_messages)))
 }
 
-fn options(name: &str, raw: &RawValue) -> Result<Option<RawJson>, InferenceError> {
+pub(super) fn options(name: &str, raw: &RawValue) -> Result<Option<RawJson>, InferenceError> {
     match raw.get() {
         "null" => Ok(None),
         text if text.starts_with('{') => Ok(Some(raw.into())),
