@@ -159,7 +159,7 @@ fn wait(headers: &mut HeaderMap, wait: Option<Duration>) {
 fn status(error: &InferenceError, shape: Shape) -> (StatusCode, Bytes) {
     let (status, body) = match shape {
         Shape::OpenAi => wire_chat::server::write_error(error),
-        Shape::Anthropic => wire_chat::server::write_error(error),
+        Shape::Anthropic => wire_messages::server::write_error(error),
     };
     (StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY), body)
 }
