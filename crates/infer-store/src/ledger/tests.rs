@@ -192,11 +192,12 @@ async fn limits_that_change_at_work_hold_from_the_next_row_on_and_fixed_ones_are
             row.user = Some(format!("user-{number}"));
             ledger.post(row).await.unwrap();
         }
+        ledger.flush().await.unwrap();
         let by_user = Query::new().by_period(Period::Hour).by(Dimension::User);
         ledger.query(&by_user).unwrap().groups.len()
     };
     let few = users(0).await;
-    assert!(few <= 4, "{few}");
+    assert!((1..=4).contains(&few), "{few}");
     let more = LedgerConfig { max_groups_per_hour: 1_000, ..config.clone() };
     ledger.replace(&more).unwrap();
     assert_eq!(ledger.config(), more);
