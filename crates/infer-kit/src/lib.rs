@@ -8,7 +8,14 @@ mod facts_of;
 mod inference;
 #[cfg(feature = "otel")]
 pub mod otel;
+#[cfg(feature = "redis")]
+mod hints;
 mod recorded;
+#[cfg(feature = "redis")]
+mod shared;
+#[cfg(not(feature = "redis"))]
+#[path = "unshared.rs"]
+mod shared;
 mod stores;
 mod watch;
 

@@ -69,6 +69,9 @@ pub struct Config {
     pub ledger: LedgerConfig,
     /// Which answers are kept and given again; none where the file has no `cache`.
     pub cache: Option<CacheConfig>,
+    /// Where budgets, limits and answers are shared with other processes; none where the file has no `redis`.
+    #[cfg(feature = "redis")]
+    pub redis: Option<infer_store::shared::RedisConfig>,
     tree: Arc<Node>,
 }
 
@@ -208,8 +211,18 @@ impl Reader {
         };
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let sections = sections::read(&mut tree, &names, faults);
-        let sections::Sections { model, data, router, budgets, ledger, cache } = sections;
-        Some(Config { providers, model, data, router, budgets, ledger, cache, tree: shown })
+        Some(Config {
+            providers,
+            model: sections.model,
+            data: sections.data,
+            router: sections.router,
+            budgets: sections.budgets,
+            ledger: sections.ledger,
+            cache: sections.cache,
+            #[cfg(feature = "redis")]
+            redis: sections.redis,
+            tree: shown,
+        })
     }
 
     fn providers(&self, tree: &mut Node, faults: &mut Vec<Fault>) -> BTreeMap<String, ProviderEntry> {

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use infer_core::{ExecuteBatch, InferenceError, ModelRunner, RunHandle, RunnerInfo};
 use infer_router::{Provider, Registry, RouterConfig};
+#[cfg(feature = "redis")]
+use infer_store::shared::RedisConfig;
 use infer_store::{BudgetConfig, CacheConfig, LedgerConfig, StoreError};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -67,13 +69,15 @@ pub(crate) struct Sections {
     pub(crate) budgets: BudgetConfig,
     pub(crate) ledger: LedgerConfig,
     pub(crate) cache: Option<CacheConfig>,
+    #[cfg(feature = "redis")]
+    pub(crate) redis: Option<RedisConfig>,
 }
 
 /// Those of them that the router reads as one.
 const ROUTING: [&str; 5] = ["routes", "aliases", "default_route", "direct", "max_cooldown_wait"];
 
 /// The names of the sections, the providers among them.
-pub(crate) const NAMES: [&str; 11] = [
+pub(crate) const NAMES: [&str; 12] = [
     "providers",
     "model",
     "data",
@@ -85,6 +89,7 @@ pub(crate) const NAMES: [&str; 11] = [
     "budgets",
     "ledger",
     "cache",
+    "redis",
 ];
 
 /// Reads every section of `tree` but the providers, whose names are `providers`.
@@ -108,7 +113,22 @@ pub(crate) fn read(tree: &mut Node, providers: &[&str], faults: &mut Vec<Fault>)
     let budgets = section(tree, "budgets", faults, BudgetConfig::validate);
     let ledger = section(tree, "ledger", faults, LedgerConfig::validate);
     let cache = tree.entry("cache").is_some().then(|| section(tree, "cache", faults, CacheConfig::validate));
-    Sections { model, data, router, budgets, ledger, cache }
+    #[cfg(feature = "redis")]
+    let redis = tree.entry("redis").is_some().then(|| section(tree, "redis", faults, RedisConfig::validate));
+    #[cfg(not(feature = "redis"))]
+    if let Some((key, _)) = tree.entries().iter().find(|(key, _)| key.name == "redis") {
+        faults.push(Fault::new(&key.place, "redis", "this build has no redis: build with the feature redis"));
+    }
+    Sections {
+        model,
+        data,
+        router,
+        budgets,
+        ledger,
+        cache,
+        #[cfg(feature = "redis")]
+        redis,
+    }
 }
 
 fn section<T: DeserializeOwned + Default>(
@@ -172,5 +192,7 @@ pub(crate) fn schema() -> Map<String, Json> {
     properties.insert("budgets".to_owned(), schema::of::<BudgetConfig>());
     properties.insert("ledger".to_owned(), schema::of::<LedgerConfig>());
     properties.insert("cache".to_owned(), schema::of::<CacheConfig>());
+    #[cfg(feature = "redis")]
+    properties.insert("redis".to_owned(), schema::of::<RedisConfig>());
     properties
 }
