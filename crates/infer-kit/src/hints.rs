@@ -10,8 +10,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use infer_core::ModelRunner;
 use infer_store::shared::{Redis, RedisHints};
-use remote_core::meter::{Outcome, RunRecord, Scope};
 use remote_core::Operation;
+use remote_core::meter::{Outcome, RunRecord, Scope};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 

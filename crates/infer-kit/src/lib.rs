@@ -5,11 +5,11 @@ mod books;
 mod builder;
 pub mod config;
 mod facts_of;
+#[cfg(feature = "redis")]
+mod hints;
 mod inference;
 #[cfg(feature = "otel")]
 pub mod otel;
-#[cfg(feature = "redis")]
-mod hints;
 mod recorded;
 #[cfg(feature = "redis")]
 mod shared;

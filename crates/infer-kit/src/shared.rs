@@ -163,7 +163,8 @@ impl Shared {
         let longest = plea.patience.map_or(limits.longest_wait(), |time| time.min(limits.longest_wait()));
         match limit.take(Cost::new(1, tokens), longest).await {
             Ok(Take::Taken(taken)) => {
-                let name = (id.as_str().to_owned(), plea.provider.to_owned(), operation, plea.model.to_owned());
+                let name =
+                    (id.as_str().to_owned(), plea.provider.to_owned(), operation, plea.model.to_owned());
                 let number = self.tries.enter(&name, tokens);
                 // From here on whatever is not sent is given back.
                 let turn = Turn { tries: Arc::clone(&self.tries), name, number, limit, taken };
@@ -195,8 +196,11 @@ impl Shared {
         provider: &Arc<str>,
         also: Option<Arc<dyn MetricsSink>>,
     ) -> (Witness, Option<Arc<dyn MetricsSink>>) {
-        let herald =
-            Arc::new(Herald { shared: Arc::clone(self), provider: Arc::clone(provider), runner: Runner::new() });
+        let herald = Arc::new(Herald {
+            shared: Arc::clone(self),
+            provider: Arc::clone(provider),
+            runner: Runner::new(),
+        });
         let sink: Arc<dyn MetricsSink> = Arc::clone(&herald) as _;
         let sinks = [sink].into_iter().chain(also).collect();
         (Witness(herald), Some(Arc::new(Fanout(sinks))))
@@ -367,7 +371,10 @@ impl MetricsSink for Herald {
         let Some(state) = self.shared.state.load_full() else { return };
         note(&state.exchange, &self.provider, &self.runner, record);
         let is_attempt = matches!(record.scope, Scope::Attempt { .. });
-        if !is_attempt || !record.subject.operation.is_billed() || self.shared.tries.add(record, &self.provider) {
+        if !is_attempt
+            || !record.subject.operation.is_billed()
+            || self.shared.tries.add(record, &self.provider)
+        {
             return;
         }
         // A call past the routes asked nobody.

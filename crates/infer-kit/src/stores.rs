@@ -54,7 +54,11 @@ impl Stores {
     }
 
     /// What of `config` is shared with other processes, to be put in force once nothing can fail any more.
-    pub(crate) fn prepare(&self, config: &Config, own_gate: bool) -> Result<Option<Prepared>, InferenceError> {
+    pub(crate) fn prepare(
+        &self,
+        config: &Config,
+        own_gate: bool,
+    ) -> Result<Option<Prepared>, InferenceError> {
         let rules = if own_gate { &BudgetConfig::default() } else { &config.budgets };
         self.books.shared.prepare(config, rules, &self.books.budgets)
     }

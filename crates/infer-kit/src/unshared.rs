@@ -34,7 +34,12 @@ pub(crate) fn is_shared_alike(_: &Config, _: &Config) -> bool {
     true
 }
 
-#[expect(clippy::unused_self, clippy::unused_async, clippy::unnecessary_wraps, reason = "as where others are asked")]
+#[expect(
+    clippy::unused_self,
+    clippy::unused_async,
+    clippy::unnecessary_wraps,
+    reason = "as where others are asked"
+)]
 impl Shared {
     pub(crate) fn prepare(
         &self,

@@ -169,7 +169,9 @@ fn busy(runners: &[Arc<Scripted>], targets: &str, more: &str) -> (Router, Arc<Mu
 async fn a_target_refused_for_now_is_passed_over_and_if_all_are_the_shortest_wait_is_the_error() {
     let (a, b) = (says("a", []), says("b", []));
     let both = |one: &str, other: &str| {
-        format!(r#"{{"provider": "a", "model": "{one}"}}, {{"provider": "b", "model": "{other}", "priority": 2}}"#)
+        format!(
+            r#"{{"provider": "a", "model": "{one}"}}, {{"provider": "b", "model": "{other}", "priority": 2}}"#
+        )
     };
     let (router, _) = busy(&[a.clone(), b.clone()], &both("m-9", "m-0"), "");
     assert_eq!(who(&router, ask("r")).await, "b");

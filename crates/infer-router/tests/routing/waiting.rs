@@ -136,7 +136,8 @@ async fn a_call_given_up_at_any_moment_leaves_nothing_in_flight() {
 
 /// Targets `a` and `b`, in this order of priority, with a hint about `a`'s model `m0`.
 fn hinted(a: &Arc<Scripted>, b: &Arc<Scripted>) -> Router {
-    let provider = |runner: &Arc<Scripted>| Provider::new(Arc::clone(&runner.info.name), Arc::clone(runner) as _);
+    let provider =
+        |runner: &Arc<Scripted>| Provider::new(Arc::clone(&runner.info.name), Arc::clone(runner) as _);
     let hint = |model: &str| if model == "m0" { ms(60_000) } else { Duration::ZERO };
     let registry = Registry::new().with(provider(a).with_hint(Arc::new(hint))).with(provider(b));
     let routes = r#"{"routes": {

@@ -19,6 +19,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
@@ -44,6 +45,8 @@ struct Inner {
     config: RedisConfig,
     /// Until when nobody asks.
     away_until: Mutex<Option<Instant>>,
+    /// Whether the last question had no answer, so that an absence is logged once.
+    is_silent: AtomicBool,
 }
 
 impl Redis {
@@ -56,7 +59,7 @@ impl Redis {
     pub fn new(config: RedisConfig) -> Result<Self, StoreError> {
         config.validate()?;
         let link = Link::new(&config)?;
-        let inner = Inner { config, away_until: Mutex::new(None) };
+        let inner = Inner { config, away_until: Mutex::new(None), is_silent: AtomicBool::new(false) };
         Ok(Self { link, inner: Arc::new(inner) })
     }
 
@@ -102,7 +105,14 @@ impl Redis {
             answer => answer,
         };
         let error = match error {
-            Ok(answer) => return Ok(answer),
+            Ok(answer) => {
+                if self.inner.is_silent.load(Ordering::Relaxed)
+                    && self.inner.is_silent.swap(false, Ordering::Relaxed)
+                {
+                    tracing::info!("redis: back");
+                }
+                return Ok(answer);
+            }
             Err(Trouble::Refused(error)) => {
                 return Err(Fault::Refused(StoreError::Redis { detail: words(&error) }));
             }
@@ -112,7 +122,9 @@ impl Redis {
         let mut away = self.inner.away_until.lock().unwrap_or_else(PoisonError::into_inner);
         *away = Some(Instant::now() + self.inner.config.retry_after);
         drop(away);
-        tracing::warn!(%error, "redis: away");
+        if !self.inner.is_silent.swap(true, Ordering::Relaxed) {
+            tracing::warn!(%error, "redis: away");
+        }
         Err(Fault::Away(StoreError::Redis { detail: error }))
     }
 
