@@ -104,9 +104,15 @@ impl RedisConfig {
         if self.url.is_empty() && !self.sentinel.is_empty() {
             faults.push("redis.sentinel: needs url, whose host is the name the sentinels know".to_owned());
         }
-        let is_address = |url: &String| url.starts_with("redis://") || is_tls(url);
-        if !self.addresses().all(is_address) {
-            faults.push("redis: addresses must begin with redis:// or rediss://".to_owned());
+        let url = ("url".to_owned(), &self.url);
+        let listed = [("cluster", &self.cluster), ("sentinel", &self.sentinel)];
+        let listed = listed.into_iter().flat_map(|(key, urls)| {
+            urls.iter().enumerate().map(move |(place, url)| (format!("{key}[{place}]"), url))
+        });
+        for (key, url) in [url].into_iter().filter(|(_, url)| !url.is_empty()).chain(listed) {
+            if !url.starts_with("redis://") && !is_tls(url) {
+                faults.push(format!("redis.{key}: must begin with redis:// or rediss://"));
+            }
         }
         if self.ca.is_some() && !self.addresses().any(is_tls) {
             faults.push("redis.ca: has no effect without an address that begins with rediss://".to_owned());
