@@ -133,7 +133,7 @@ impl Shared {
             None => Ok(budgets.try_reserve(payer, estimate)),
             Some(state) => {
                 let reserved = state.budgets.reserve(payer, estimate).await;
-                reserved.map_err(|error| away(&state.redis, &error))
+                reserved.map_err(|error| Box::new(away(&state.redis, &error)))
             }
         }
     }
@@ -180,7 +180,7 @@ impl Shared {
                 at.message = Some(Origin::excerpt("its rate_limits are used up over all processes"));
                 Err(Box::new(InferenceError::QueueFull { at: Box::new(at), retry_after }))
             }
-            Err(error) => Err(away(&state.redis, &error)),
+            Err(error) => Err(Box::new(away(&state.redis, &error))),
         }
     }
 
@@ -216,11 +216,11 @@ impl Shared {
 }
 
 /// Calls are refused while Redis is away.
-fn away(redis: &Redis, error: &StoreError) -> Box<InferenceError> {
+fn away(redis: &Redis, error: &StoreError) -> InferenceError {
     let mut at = Origin::default();
     at.message = Some(Origin::excerpt(&error.to_string()));
     let retry_after = Some(redis.config().retry_after);
-    Box::new(InferenceError::Overloaded { at: Box::new(at), retry_after })
+    InferenceError::Overloaded { at: Box::new(at), retry_after }
 }
 
 impl fmt::Debug for Shared {

@@ -26,6 +26,7 @@ pub(crate) enum Turn {}
 /// Who tells others of a provider: nobody.
 pub(crate) struct Witness;
 
+#[expect(clippy::unused_self, reason = "as where others are told")]
 impl Witness {
     pub(crate) fn watch(self, _: &Arc<dyn ModelRunner>) {}
 }

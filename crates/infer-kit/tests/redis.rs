@@ -4,7 +4,7 @@
 //! is this test binary as its own child, and where one process is enough, a second `Inference` stands for it.
 
 #![cfg(all(unix, feature = "redis", feature = "openai"))]
-#![expect(clippy::unwrap_used, clippy::print_stderr, clippy::print_stdout, reason = "a test")]
+#![expect(clippy::unwrap_used, clippy::print_stderr, clippy::panic, reason = "a test")]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

@@ -229,8 +229,8 @@ impl<W: Work> Course<'_, W> {
             Verdict::Refuse(error) => {
                 debug!(request_id = %self.work.request_id(), route = %route.name, %provider, model = who.model, %error, "not allowed now");
                 let wait = |error: &InferenceError| error.retry_after().unwrap_or(Duration::MAX);
-                let is_sooner = |before: &Box<InferenceError>| wait(&error) < wait(before);
-                if self.so_far.refused.as_ref().is_none_or(is_sooner) {
+                let is_sooner = |before: &InferenceError| wait(&error) < wait(before);
+                if self.so_far.refused.as_deref().is_none_or(is_sooner) {
                     self.so_far.refused = Some(error);
                 }
                 self.so_far.passed.seen.push((provider, who.model, Refusal::Denied));

@@ -32,10 +32,10 @@ pub(crate) fn nobody<W: Work>(course: &mut Course<'_, W>) -> InferenceError {
 
 /// Why nobody was asked at all.
 fn refused<W: Work>(course: &mut Course<'_, W>) -> InferenceError {
-    let sooner = |error: &Box<InferenceError>| {
+    let sooner = |error: &InferenceError| {
         course.so_far.cooling.is_none_or(|wait| error.retry_after().is_some_and(|other| other < wait))
     };
-    if course.so_far.refused.as_ref().is_some_and(sooner)
+    if course.so_far.refused.as_deref().is_some_and(sooner)
         && let Some(error) = course.so_far.refused.take()
     {
         return *error;

@@ -3,7 +3,7 @@
 //! Two processes: this test binary is its own child.
 
 #![cfg(unix)]
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stderr, reason = "a test")]
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test")]
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;

@@ -114,7 +114,7 @@ impl RedisConfig {
                 faults.push(format!("redis.{key}: must begin with redis:// or rediss://"));
             }
         }
-        if self.ca.is_some() && !self.addresses().any(is_tls) {
+        if self.ca.is_some() && !self.addresses().any(|url| is_tls(url)) {
             faults.push("redis.ca: has no effect without an address that begins with rediss://".to_owned());
         }
         if self.prefix.is_empty() || self.prefix.contains(['{', '}']) {
@@ -132,7 +132,7 @@ impl RedisConfig {
 }
 
 /// Whether the server behind `url` is spoken to over TLS.
-pub(super) fn is_tls(url: &String) -> bool {
+pub(super) fn is_tls(url: &str) -> bool {
     url.starts_with("rediss://")
 }
 

@@ -52,8 +52,8 @@ impl Link {
     pub(super) fn new(config: &RedisConfig) -> Result<Self, StoreError> {
         let fault = |path: &str, detail: &str| StoreError::Config { what: format!("redis.{path}: {detail}") };
         let wrong = |path: &'static str| move |error: RedisError| fault(path, &words(&error));
-        let urls = || config.cluster.iter().chain(&config.sentinel).chain([&config.url]);
-        if urls().any(is_tls) {
+        let mut urls = config.cluster.iter().chain(&config.sentinel).chain([&config.url]);
+        if urls.any(|url| is_tls(url)) {
             // Taken as it is when the program has chosen another one.
             let _ = rustls::crypto::ring::default_provider().install_default();
         }
