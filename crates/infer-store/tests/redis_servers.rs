@@ -44,10 +44,12 @@ impl Server {
         Some(Self { child, port })
     }
 
-    fn plain(port: u16, more: &[&str]) -> Option<Self> {
+    /// Keeps its files, which it writes to make a copy, in `directory`.
+    fn plain(port: u16, directory: &Path, more: &[&str]) -> Option<Self> {
         let port_text = port.to_string();
         let mut arguments =
             vec!["--port", &port_text, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
+        arguments.extend(["--dir", directory.to_str().unwrap()]);
         arguments.extend(more);
         Self::start(port, &arguments, "eady to accept connections")
     }
@@ -182,7 +184,7 @@ async fn a_cluster_of_three_nodes_shares_everything() {
     for port in free_ports(3) {
         let file = directory.path().join(format!("{port}.conf"));
         let more = ["--cluster-enabled", "yes", "--cluster-config-file", file.to_str().unwrap()];
-        let Some(node) = Server::plain(port, &more) else { return };
+        let Some(node) = Server::plain(port, directory.path(), &more) else { return };
         nodes.push(node);
     }
     let addresses: Vec<String> = nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
@@ -211,10 +213,12 @@ async fn behind_a_sentinel_calls_go_on_at_the_server_that_took_over() {
     if !has("redis-cli", "--version") {
         return;
     }
-    let directory = tempfile::tempdir().unwrap();
+    let (directory, first_files) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let ports = free_ports(3);
-    let Some(first) = Server::plain(ports[0], &[]) else { return };
-    let Some(second) = Server::plain(ports[1], &["--replicaof", "127.0.0.1", &ports[0].to_string()]) else {
+    let Some(first) = Server::plain(ports[0], first_files.path(), &[]) else { return };
+    let Some(second) =
+        Server::plain(ports[1], directory.path(), &["--replicaof", "127.0.0.1", &ports[0].to_string()])
+    else {
         return;
     };
     let file = directory.path().join("sentinel.conf");
