@@ -22,7 +22,11 @@ pub(crate) async fn run(args: ChatArgs, given: &Given, signals: &mut Signals) ->
     let request = request.to(&upstream)?;
     let message = match prompt {
         Prompt::Ask(message) => message,
-        Prompt::Talk(images) => return interactive::run(&args, &request, &upstream, images, signals).await,
+        Prompt::Talk(images) => {
+            let talked = interactive::run(&args, &request, &upstream, images, signals).await;
+            upstream.flush().await;
+            return talked;
+        }
     };
     let batch = request.batch(args.system.as_deref(), &[message]);
     let mut printer = Printer::new();
@@ -42,6 +46,7 @@ pub(crate) async fn run(args: ChatArgs, given: &Given, signals: &mut Signals) ->
         stop = signals.stop() => Err(Failure::stopped(stop)),
         outcome = work => outcome,
     };
+    upstream.flush().await;
     if let Err(failure) = outcome {
         printer.break_off().await;
         return Err(failure.with_partial(received.whole));

@@ -75,6 +75,8 @@ pub(crate) struct Upstream {
     pub(crate) runner: Arc<dyn ModelRunner>,
     /// The model that a configuration names for calls that name none.
     pub(crate) default_model: Option<String>,
+    /// What a file describes, where there is one.
+    configured: Option<Inference>,
     /// Runs while it is held.
     simulator: Option<Sim>,
 }
@@ -114,6 +116,13 @@ impl Upstream {
         Self::at(config, is_own.then_some(place)).await
     }
 
+    /// Waits until what calls used is counted where the configuration wants it.
+    pub(crate) async fn flush(&self) {
+        if let Some(inference) = &self.configured {
+            inference.flush().await;
+        }
+    }
+
     /// All that a configuration describes, as one upstream.
     async fn configured(source: &Source, sink: Arc<dyn MetricsSink>) -> Result<Self, Failure> {
         let builder =
@@ -121,7 +130,8 @@ impl Upstream {
         let inference = builder.with_source(source.clone()).with_sink(sink);
         let inference = inference.build().await.map_err(Failure::call)?;
         let default_model = inference.config().default_model();
-        Ok(Self { runner: inference.into_runner(), default_model, simulator: None })
+        let runner = inference.clone().into_runner();
+        Ok(Self { runner, default_model, configured: Some(inference), simulator: None })
     }
 
     /// A known upstream, in its own place or in that of a stand-in.
@@ -145,7 +155,7 @@ impl Upstream {
             }
             (error, _) => Failure::call(error),
         })?;
-        Ok(Self { runner: Arc::new(runner), default_model: None, simulator: None })
+        Ok(Self { runner: Arc::new(runner), default_model: None, configured: None, simulator: None })
     }
 
     /// Whether nobody is really asked.
@@ -163,7 +173,7 @@ impl Upstream {
         config.endpoint = sim.base_url();
         config.prices = PriceSource::Published;
         let runner = connect(config).await.map_err(Failure::call)?;
-        Ok(Self { runner: Arc::new(runner), default_model: None, simulator: Some(sim) })
+        Ok(Self { runner: Arc::new(runner), default_model: None, configured: None, simulator: Some(sim) })
     }
 }
 

@@ -16,11 +16,14 @@ use infer_store::{Budgets, Clock, Ledger};
 use remote_core::meter::{self, Account, Cost, MetricsSink, RunRecord, Scope, Unpriced};
 
 use crate::recorded::input_tokens;
+use crate::shared::{Shared, Turn};
 
 /// The budgets and the ledger of one [`Inference`](crate::Inference).
 pub(crate) struct Books {
     pub(crate) budgets: Budgets,
     pub(crate) ledger: Option<Ledger>,
+    /// What other processes have a say in.
+    pub(crate) shared: Arc<Shared>,
     clock: Clock,
     /// What tries under way have used so far, by call, provider and model. Several are equal where calls share a name.
     open: Mutex<HashMap<Try, Vec<Entry>>>,
@@ -40,6 +43,7 @@ impl Books {
         Arc::new(Self {
             budgets,
             ledger,
+            shared: Arc::default(),
             clock: Clock::system(),
             open: Mutex::default(),
             next: Mutex::default(),
@@ -119,7 +123,7 @@ impl Books {
         let used = Spend::new(cost.unwrap_or_default(), tokens);
         let account = &record.subject.account;
         if !self.add(record, provider, used) {
-            self.budgets.charge(&payer(account, provider), used);
+            self.shared.charge(&self.budgets, &payer(account, provider), used);
         }
         let mut row =
             LedgerRow::new(self.clock.now(), &*record.subject.model, record.subject.request_id.as_str());
@@ -214,11 +218,20 @@ impl Gate for BudgetKeeper {
         let provider: Arc<str> = plea.provider.into();
         let cost = plea.estimate().map(|cost| cost.total()).unwrap_or_default();
         let payer = payer(&Account::of(routing, user), &provider);
-        match self.0.budgets.try_reserve(payer, Spend::new(cost, tokens)) {
+        let books = &self.0;
+        let reserved = match books.shared.reserve(&books.budgets, payer, Spend::new(cost, tokens)).await {
+            Ok(reserved) => reserved,
+            Err(error) => return Verdict::Refuse(error),
+        };
+        match reserved {
             Reserve::Reserved(permit) => {
                 for exceeded in &permit.warnings {
                     tracing::warn!(request_id = %id, route = plea.route, %exceeded, "over budget");
                 }
+                let turn = match books.shared.take(plea, id, tokens).await {
+                    Ok(turn) => turn,
+                    Err(error) => return Verdict::Refuse(error),
+                };
                 let name = (id.as_str().to_owned(), provider, plea.model.to_owned());
                 let number = self.0.enter(&name);
                 Verdict::Permit(Box::new(Opened {
@@ -226,6 +239,7 @@ impl Gate for BudgetKeeper {
                     name,
                     number,
                     permit: Some(permit),
+                    _turn: turn,
                 }))
             }
             Reserve::Exceeded(Exceeded { action: OnExceed::Downgrade(ref route), ref budget, .. }) => {
@@ -253,6 +267,8 @@ struct Opened {
     name: Try,
     number: u64,
     permit: Option<BudgetPermit>,
+    /// Settled when it is dropped.
+    _turn: Option<Turn>,
 }
 
 impl Opened {

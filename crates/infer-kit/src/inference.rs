@@ -21,6 +21,7 @@ use tokio::sync::Mutex;
 use crate::books::{BudgetKeeper, Clerk};
 use crate::builder::InferenceBuilder;
 use crate::config::{Config, Faults, Reader, Source, Surroundings};
+use crate::shared::Witness;
 use crate::stores::Stores;
 use crate::watch::Watch;
 
@@ -140,7 +141,7 @@ impl Inference {
         let gate = gate.unwrap_or_else(|| Arc::new(BudgetKeeper(Arc::clone(&plan.stores.books))));
         let router = Router::builder(plan.registry(&built), config.routing()).with_gate(gate);
         let router = Arc::new(router.build()?);
-        let cached = plan.stores.cache(&config, &built, &router, None)?;
+        let cached = plan.stores.cache(&config, &built, &router, None, None)?;
         let inner = Inner {
             info: RunnerInfo::new("inference", "inference"),
             router,
@@ -229,8 +230,14 @@ impl Inference {
         reloaded.sections = config.added.changed_since(&before.config.added);
         let stores = &inner.plan.stores;
         Stores::may_become(&before.config, &config, inner.plan.own_data)?;
-        let cached =
-            stores.cache(&config, &built, &inner.router, Some((&before.config, before.cached.as_deref())))?;
+        let shared = stores.prepare(&config, inner.plan.own_gate)?;
+        let cached = stores.cache(
+            &config,
+            &built,
+            &inner.router,
+            Some((&before.config, before.cached.as_deref())),
+            shared.as_ref(),
+        )?;
         // The budgets go first: they alone may fail for a reason outside the configuration.
         if !inner.plan.own_gate && config.budgets != before.config.budgets {
             stores.replace_budgets(&config.budgets).await?;
@@ -242,6 +249,7 @@ impl Inference {
             return Err(error);
         }
         stores.replace_limits(&before.config, &config)?;
+        stores.books.shared.put(shared);
         inner.current.store(Arc::new(Current::new(config, built, cached)));
         Ok(reloaded)
     }
@@ -288,6 +296,18 @@ impl Inference {
         Ok((run, Some(outcome)))
     }
 
+    /// Waits until what calls used so far is on disk and, for a few seconds at most, counted in Redis; a program that is about
+    /// to end calls it. What goes wrong is logged.
+    pub async fn flush(&self) {
+        let books = &self.inner.plan.stores.books;
+        if let Some(ledger) = &books.ledger
+            && let Err(error) = ledger.flush().await
+        {
+            tracing::error!(%error, "ledger: rows are not on disk");
+        }
+        books.shared.flush().await;
+    }
+
     /// The ledger, where there is a directory for it.
     pub fn ledger(&self) -> Option<&Ledger> {
         self.inner.plan.stores.books.ledger.as_ref()
@@ -328,7 +348,10 @@ impl Plan {
                 }
                 None => {
                     reloaded.built.push(name.clone());
-                    entry.settings.build(name, self.sink(name)).await?
+                    let (sink, witness) = self.sink(name);
+                    let runner = entry.settings.build(name, sink).await?;
+                    witness.watch(&runner);
+                    runner
                 }
             };
             built.insert(name.clone(), (entry.fingerprint, runner));
@@ -339,14 +362,17 @@ impl Plan {
     fn registry(&self, built: &Built) -> Registry {
         built.iter().fold(Registry::new(), |registry, (name, (_, runner))| {
             let provider = Provider::new(name.as_str(), Arc::clone(runner));
-            registry.with(provider.with_facts(Arc::clone(&self.facts)))
+            let provider = provider.with_facts(Arc::clone(&self.facts));
+            registry.with(self.stores.books.shared.hinted(provider))
         })
     }
 
-    /// Whom a provider tells of its calls.
-    fn sink(&self, provider: &str) -> Arc<dyn MetricsSink> {
+    /// Whom a provider tells of its calls, and who of them wants to know its runner.
+    fn sink(&self, provider: &str) -> (Arc<dyn MetricsSink>, Witness) {
         let books = Arc::clone(&self.stores.books);
-        Arc::new(Clerk { books, provider: provider.into(), also: self.sink.clone() })
+        let provider: Arc<str> = provider.into();
+        let (witness, also) = books.shared.witness(&provider, self.sink.clone());
+        (Arc::new(Clerk { books, provider, also }), witness)
     }
 }
 

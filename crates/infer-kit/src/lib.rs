@@ -5,10 +5,17 @@ mod books;
 mod builder;
 pub mod config;
 mod facts_of;
+#[cfg(feature = "redis")]
+mod hints;
 mod inference;
 #[cfg(feature = "otel")]
 pub mod otel;
 mod recorded;
+#[cfg(feature = "redis")]
+mod shared;
+#[cfg(not(feature = "redis"))]
+#[path = "unshared.rs"]
+mod shared;
 mod stores;
 mod watch;
 

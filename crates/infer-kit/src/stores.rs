@@ -11,6 +11,7 @@ use infer_store::{BudgetConfig, Budgets, CacheConfig, Clock, Ledger, ResponseCac
 use crate::books::Books;
 use crate::config::Config;
 use crate::inference::Built;
+use crate::shared::{Prepared, is_shared_alike};
 
 /// The ledger of this process, its budgets, and where a cache may be kept.
 #[derive(Debug)]
@@ -36,6 +37,7 @@ impl Stores {
                 "budgets begin anew with every start: set data to a directory where they are kept"
             );
         }
+        let rules = budgets.clone();
         let open = move || {
             let ledger = match (ledger, directory) {
                 (Some(ledger), _) => Some(ledger),
@@ -46,7 +48,19 @@ impl Stores {
             Ok::<_, StoreError>((ledger, budgets))
         };
         let (ledger, budgets) = blocking(open).await?;
-        Ok(Self { books: Books::new(budgets, ledger), data, queue_rows })
+        let books = Books::new(budgets, ledger);
+        books.shared.put(books.shared.prepare(config, &rules, &books.budgets)?);
+        Ok(Self { books, data, queue_rows })
+    }
+
+    /// What of `config` is shared with other processes, to be put in force once nothing can fail any more.
+    pub(crate) fn prepare(
+        &self,
+        config: &Config,
+        own_gate: bool,
+    ) -> Result<Option<Prepared>, InferenceError> {
+        let rules = if own_gate { &BudgetConfig::default() } else { &config.budgets };
+        self.books.shared.prepare(config, rules, &self.books.budgets)
     }
 
     pub(crate) async fn wait_for_room(&self) {
@@ -91,13 +105,19 @@ impl Stores {
         built: &Built,
         router: &Arc<Router>,
         before: Option<(&Config, Option<&CachedRunner<Arc<Router>>>)>,
+        prepared: Option<&Prepared>,
     ) -> Result<Option<Arc<CachedRunner<Arc<Router>>>>, InferenceError> {
         let Some(settings) = &config.cache else { return Ok(None) };
-        let kept =
-            before.and_then(|(before, cached)| (before.cache.as_ref() == Some(settings)).then_some(cached?));
+        let kept = before.and_then(|(before, cached)| {
+            let is_same = before.cache.as_ref() == Some(settings) && is_shared_alike(before, config);
+            is_same.then_some(cached?)
+        });
         let cache = match kept {
             Some(cached) => cached.cache().clone(),
-            None => self.open_cache(settings, before.and_then(|(_, cached)| cached))?,
+            None => match self.books.shared.cache(settings, prepared)? {
+                Some(cache) => cache,
+                None => self.open_cache(settings, before.and_then(|(_, cached)| cached))?,
+            },
         };
         let runner = CachedRunner::new(Arc::clone(router), cache).with_scope(scope(config, built));
         Ok(Some(Arc::new(runner)))

@@ -3,11 +3,12 @@
 //! This is the shell: it waits and asks. Who is next is decided by the route (`route.rs`), what follows from an error by
 //! the one table of `infer-core`.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, Either, select};
 use futures_util::stream::FuturesUnordered;
 use infer_core::{ErrorKind, Failover, InferenceError, Tried};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -49,6 +50,8 @@ pub(crate) struct SoFar {
     pub(crate) last: Option<InferenceError>,
     /// What a gate said last.
     pub(crate) denial: Option<String>,
+    /// The error of a gate that may let the call through later.
+    pub(crate) refused: Option<Box<InferenceError>>,
     /// The wait that was too long.
     pub(crate) cooling: Option<Duration>,
     waited: Duration,
@@ -134,19 +137,33 @@ impl<'a, W: Work> Course<'a, W> {
         let mut running = FuturesUnordered::new();
         let mut next_at: Option<Instant> = None;
         loop {
+            let mut ended = None;
             if running.is_empty() || next_at.is_some_and(|at| at <= Instant::now()) {
                 next_at = None;
-                if let Some(start) = self.next(running.is_empty()).await {
+                let start = if running.is_empty() {
+                    self.next(true).await
+                } else {
+                    // A gate may take its time, and those that run must not stand still meanwhile.
+                    match select(running.next(), pin!(self.next(false))).await {
+                        Either::Left((first, _)) => {
+                            (ended, next_at) = (first, Some(Instant::now()));
+                            None
+                        }
+                        Either::Right((start, _)) => start,
+                    }
+                };
+                if let Some(start) = start {
                     let hold_back = self.route.hold_back.filter(|_| self.failover != Failover::Never);
                     next_at = hold_back.and_then(|time| Instant::now().checked_add(time));
                     running.push(self.begin(start));
-                } else if running.is_empty() {
+                } else if running.is_empty() && ended.is_none() {
                     return Err(verdict::nobody(self));
                 }
             }
-            let ended = match next_at {
-                Some(at) => timeout_at(at, running.next()).await.ok().flatten(),
-                None => running.next().await,
+            let ended = match (ended, next_at) {
+                (Some(ended), _) => Some(ended),
+                (None, Some(at)) => timeout_at(at, running.next()).await.ok().flatten(),
+                (None, None) => running.next().await,
             };
             let Some(ended) = ended else { continue };
             match ended.result {
@@ -198,7 +215,7 @@ impl<'a, W: Work> Course<'a, W> {
                 stats: Arc::clone(&target.stats),
                 context_window: target.facts(&self.ask.rest).context_window,
             };
-            if let Some(start) = self.admit(&route, who, batch).await {
+            if let Some(start) = self.admit(&route, who, batch, may_wait).await {
                 return Some(start);
             }
         }
@@ -213,13 +230,16 @@ impl<'a, W: Work> Course<'a, W> {
     }
 
     /// Asks the gate, and notes that this target had its turn.
-    async fn admit(&mut self, route: &Arc<Route>, who: Who, batch: W) -> Option<Start<W>> {
+    async fn admit(&mut self, route: &Arc<Route>, who: Who, batch: W, may_wait: bool) -> Option<Start<W>> {
         let provider = Arc::clone(who.provider.name());
         let verdict = match self.gate {
             None => Verdict::Allow,
             Some(gate) => {
                 let request = batch.request();
-                let plea = Plea::new(&route.name, &provider, &who.model, request, who.provider.runner());
+                let left = self.due.map(|(due, _)| due.saturating_duration_since(Instant::now()));
+                let patience = if may_wait { left } else { Some(Duration::ZERO) };
+                let plea =
+                    Plea::new(&route.name, &provider, &who.model, request, patience, who.provider.runner());
                 gate.ask(&plea).await
             }
         };
@@ -229,6 +249,16 @@ impl<'a, W: Work> Course<'a, W> {
             Verdict::Deny(reason) => {
                 debug!(request_id = %self.work.request_id, route = %route.name, %provider, model = who.model, reason, "not allowed");
                 self.so_far.denial = Some(reason);
+                self.so_far.passed.seen.push((provider, who.model, Refusal::Denied));
+                return None;
+            }
+            Verdict::Refuse(error) => {
+                debug!(request_id = %self.work.request_id, route = %route.name, %provider, model = who.model, %error, "not allowed now");
+                let wait = |error: &InferenceError| error.retry_after().unwrap_or(Duration::MAX);
+                let is_sooner = |before: &InferenceError| wait(&error) < wait(before);
+                if self.so_far.refused.as_deref().is_none_or(is_sooner) {
+                    self.so_far.refused = Some(error);
+                }
                 self.so_far.passed.seen.push((provider, who.model, Refusal::Denied));
                 return None;
             }

@@ -1,9 +1,10 @@
 //! Asks somebody else whether a target may be asked: budgets, keys, rules of the house.
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use infer_core::{CostEstimate, EmbedBatch, ErrorKind, ExecuteBatch, ModelRunner, Usage};
+use infer_core::{CostEstimate, EmbedBatch, ErrorKind, ExecuteBatch, InferenceError, ModelRunner, Usage};
 
 /// Says whether a call may go to a target. Asked right before every try, so what it reserves is about to be spent.
 #[async_trait]
@@ -24,6 +25,9 @@ pub struct Plea<'a> {
     pub model: &'a str,
     /// The request as it will be sent.
     pub request: Request<'a>,
+    /// How long the gate may take at most to let the call through; none where the caller set no time. It is nothing where
+    /// another target is being asked already.
+    pub patience: Option<Duration>,
     runner: &'a dyn ModelRunner,
 }
 
@@ -43,9 +47,10 @@ impl<'a> Plea<'a> {
         provider: &'a str,
         model: &'a str,
         request: Request<'a>,
+        patience: Option<Duration>,
         runner: &'a dyn ModelRunner,
     ) -> Self {
-        Self { route, provider, model, request, runner }
+        Self { route, provider, model, request, patience, runner }
     }
 
     /// What the call would cost at least, as far as the provider knows. `None` for vectors.
@@ -67,6 +72,9 @@ pub enum Verdict {
     Permit(Box<dyn Permit>),
     /// Not this target; others may be asked. The reason is one line for the caller: `budget "team" is used up`.
     Deny(String),
+    /// Not this target now; others may be asked. If none is left, the error is the call's, with the shortest wait of all
+    /// such errors.
+    Refuse(Box<InferenceError>),
     /// Not by this route: by the one of that name instead, if there is one that was not taken yet; else it is a denial.
     Downgrade {
         /// The other route.

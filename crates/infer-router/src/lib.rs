@@ -23,5 +23,5 @@ pub use ask::TokenCount;
 pub use config::{PolicyConfig, RouteConfig, RouterConfig, ShadowConfig, TargetConfig};
 pub use gate::{Gate, Verdict};
 pub use needs::Needs;
-pub use registry::{FactsOf, ModelFacts, Provider, Registry};
+pub use registry::{FactsOf, HintOf, ModelFacts, Provider, Registry};
 pub use router::{Choice, Router, RouterBuilder, TargetState};

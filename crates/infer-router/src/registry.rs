@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use infer_core::ModelRunner;
 
@@ -41,18 +42,22 @@ impl ModelFacts {
 /// with every call: it must be quick.
 pub type FactsOf = Arc<dyn Fn(&str) -> ModelFacts + Send + Sync>;
 
+/// For how long a model, by its name upstream, is better left alone, as others know. Asked with every call: it must be quick.
+pub type HintOf = Arc<dyn Fn(&str) -> Duration + Send + Sync>;
+
 /// A runner under a name.
 #[derive(Clone)]
 pub struct Provider {
     name: Arc<str>,
     runner: Arc<dyn ModelRunner>,
     facts: Option<FactsOf>,
+    hint: Option<HintOf>,
 }
 
 impl Provider {
     /// A runner of which only its own [`RunnerInfo`](infer_core::RunnerInfo) is known.
     pub fn new(name: impl Into<Arc<str>>, runner: Arc<dyn ModelRunner>) -> Self {
-        Self { name: name.into(), runner, facts: None }
+        Self { name: name.into(), runner, facts: None, hint: None }
     }
 
     /// Adds what is known of its models.
@@ -60,6 +65,19 @@ impl Provider {
     pub fn with_facts(mut self, facts: FactsOf) -> Self {
         self.facts = Some(facts);
         self
+    }
+
+    /// Adds what others know of it. While a hint lasts other targets are preferred, also those of lower priority; where there
+    /// is none that can be asked now, the hint counts for nothing.
+    #[must_use]
+    pub fn with_hint(mut self, hint: HintOf) -> Self {
+        self.hint = Some(hint);
+        self
+    }
+
+    /// For how long `model` is better left alone.
+    pub fn hint(&self, model: &str) -> Duration {
+        self.hint.as_ref().map_or(Duration::ZERO, |hint| hint(model))
     }
 
     /// Its name, by which routes refer to it.

@@ -1,5 +1,6 @@
 //! A route as it is walked: stages of targets in the order in which they are asked.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -77,9 +78,27 @@ impl Route {
         now: Instant,
         rolls: &dyn Fn() -> Rolls,
     ) -> Pick<'_> {
+        let hinted = Cell::new(false);
+        match self.walk(ask, passed, now, rolls, Some(&hinted)) {
+            Pick::Ready(target) => Pick::Ready(target),
+            // Better one that others had no luck with than none.
+            _ if hinted.get() => self.walk(ask, passed, now, rolls, None),
+            other => other,
+        }
+    }
+
+    /// Goes through the stages. Hints count where it is noted that there are some.
+    fn walk(
+        &self,
+        ask: &Ask,
+        passed: &Passed,
+        now: Instant,
+        rolls: &dyn Fn() -> Rolls,
+        hinted: Option<&Cell<bool>>,
+    ) -> Pick<'_> {
         let mut least: Option<Duration> = None;
         for stage in &self.stages {
-            match stage.pick(ask, passed, now, rolls) {
+            match stage.pick(ask, passed, now, rolls, hinted) {
                 Pick::Cooling(wait) => least = Some(least.map_or(wait, |least| least.min(wait))),
                 Pick::Ready(target) => return Pick::Ready(target),
                 Pick::Nobody => {}
@@ -157,7 +176,22 @@ impl Stage {
         self.smooth.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn pick(&self, ask: &Ask, passed: &Passed, now: Instant, rolls: &dyn Fn() -> Rolls) -> Pick<'_> {
+    fn pick(
+        &self,
+        ask: &Ask,
+        passed: &Passed,
+        now: Instant,
+        rolls: &dyn Fn() -> Rolls,
+        hinted: Option<&Cell<bool>>,
+    ) -> Pick<'_> {
+        let ready_in = |target: &Target| {
+            let wait = target.ready_in(&ask.rest);
+            let hint = hinted.map_or(Duration::ZERO, |_| target.hint(&ask.rest));
+            if let Some(hinted) = hinted.filter(|_| wait.is_zero() && !hint.is_zero()) {
+                hinted.set(true);
+            }
+            wait.max(hint)
+        };
         let mut eligible = Vec::with_capacity(self.targets.len());
         for (place, target) in (0_u32..).zip(&self.targets) {
             if target.refusal(ask, passed).is_none() {
@@ -167,14 +201,14 @@ impl Stage {
         let Some(place) = self.choose(&eligible, ask, now, rolls()) else { return Pick::Nobody };
         // Only the one chosen is asked whether it is ready: asking all takes longer than choosing.
         let Some(target) = self.targets.get(place as usize) else { return Pick::Nobody };
-        let mut least = target.ready_in(&ask.rest);
+        let mut least = ready_in(target);
         if least.is_zero() {
             return Pick::Ready(target);
         }
         self.undo(&eligible, place);
         eligible.retain(|place| {
             let Some(target) = self.targets.get(*place as usize) else { return false };
-            let wait = target.ready_in(&ask.rest);
+            let wait = ready_in(target);
             if !wait.is_zero() {
                 debug!(provider = %target.provider.name(), model = %target.model, ?wait, "cools down: passed over");
             }

@@ -180,6 +180,11 @@ impl Target {
     pub(crate) fn ready_in(&self, rest: &str) -> Duration {
         self.provider.runner().ready_in(&self.model.name(rest))
     }
+
+    /// How long it is better left alone, as others know.
+    pub(crate) fn hint(&self, rest: &str) -> Duration {
+        self.provider.hint(&self.model.name(rest))
+    }
 }
 
 impl Changes {

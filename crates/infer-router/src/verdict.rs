@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use infer_core::{InferenceError, Origin};
 
-use crate::course::Course;
+use crate::course::{Course, SoFar};
 use crate::target::Refusal;
 use crate::work::Work;
 
@@ -16,10 +16,12 @@ pub(crate) fn nobody<W: Work>(course: &mut Course<'_, W>) -> InferenceError {
         if let Some(at) = error.origin_mut()
             && at.gave_up.is_none()
         {
-            at.gave_up = match (&course.so_far.cooling, &course.so_far.denial) {
-                (Some(wait), _) => Some(format!("the other targets cool down for {wait:.1?}")),
-                (None, Some(reason)) => Some(format!("no other target is allowed: {reason}")),
-                (None, None) => None,
+            let SoFar { cooling, refused, denial, .. } = &course.so_far;
+            at.gave_up = match (cooling, refused, denial) {
+                (Some(wait), ..) => Some(format!("the other targets cool down for {wait:.1?}")),
+                (None, Some(error), _) => Some(format!("no other target is allowed now: {error}")),
+                (None, None, Some(reason)) => Some(format!("no other target is allowed: {reason}")),
+                (None, None, None) => None,
             };
         }
         return last(course, error);
@@ -29,7 +31,15 @@ pub(crate) fn nobody<W: Work>(course: &mut Course<'_, W>) -> InferenceError {
 }
 
 /// Why nobody was asked at all.
-fn refused<W: Work>(course: &Course<'_, W>) -> InferenceError {
+fn refused<W: Work>(course: &mut Course<'_, W>) -> InferenceError {
+    let sooner = |error: &InferenceError| {
+        course.so_far.cooling.is_none_or(|wait| error.retry_after().is_some_and(|other| other < wait))
+    };
+    if course.so_far.refused.as_deref().is_some_and(sooner)
+        && let Some(error) = course.so_far.refused.take()
+    {
+        return *error;
+    }
     let (route, ask, passed) = (&course.route, &course.ask, &course.so_far.passed);
     let at = |message: String| {
         let mut at = Origin::default();

@@ -11,10 +11,12 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use infer_core::{Choice, Completion, ExecuteBatch, RequestId, Usd};
+use infer_core::{Choice, Completion, ExecuteBatch, Usd};
 use infer_store::budget::{BudgetConfig, BudgetGate, BudgetRule, Budgets, Payer, Reserve, Spend};
 use infer_store::cache::CacheSecret;
-use infer_store::shared::{LimitConfig, OnOutage, Redis, RedisBudgets, RedisConfig, RedisLimit, Take};
+use infer_store::shared::{
+    Cost, LimitConfig, OnOutage, Redis, RedisBudgets, RedisConfig, RedisHints, RedisLimit, Take, Taken,
+};
 use infer_store::{CacheConfig, Clock, ResponseCache, StoreError};
 
 struct Server {
@@ -119,6 +121,12 @@ impl Drop for Server {
     }
 }
 
+/// A way to where no server is.
+fn nowhere(on_outage: OnOutage) -> Redis {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    Redis::new(RedisConfig { on_outage, ..RedisConfig::at(format!("redis://127.0.0.1:{port}")) }).unwrap()
+}
+
 fn printed(mut child: Child) -> u64 {
     let mut out = String::new();
     child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
@@ -128,7 +136,7 @@ fn printed(mut child: Child) -> u64 {
 
 /// So slow that nothing flows in while the test runs.
 fn limit() -> LimitConfig {
-    LimitConfig::new(1e-6, 500.0).unwrap()
+    LimitConfig::requests(1e-6, 500.0).unwrap()
 }
 
 fn budget(tokens: u64, timeout: Duration) -> BudgetConfig {
@@ -146,6 +154,17 @@ fn tokens(count: u64) -> Spend {
     Spend::new(Usd::ZERO, count)
 }
 
+fn is_taken(take: &Take) -> bool {
+    matches!(take, Take::Taken(taken) if taken.wait.is_zero())
+}
+
+async fn take(limit: &RedisLimit, cost: Cost, max_wait: Duration) -> Result<Taken, Duration> {
+    match limit.take(cost, max_wait).await.unwrap() {
+        Take::Taken(taken) => Ok(taken),
+        Take::Refused(wait) => Err(wait),
+    }
+}
+
 async fn hammer_limit(redis: Redis) -> u64 {
     let limit = std::sync::Arc::new(RedisLimit::new(redis, "rpm", limit()));
     let tasks: Vec<_> = (0..8)
@@ -154,7 +173,7 @@ async fn hammer_limit(redis: Redis) -> u64 {
             tokio::spawn(async move {
                 let mut taken = 0;
                 for _ in 0..100 {
-                    taken += u64::from(limit.take(&RequestId::generate(), 1.0).await.unwrap() == Take::Taken);
+                    taken += u64::from(is_taken(&limit.take(Cost::REQUEST, Duration::ZERO).await.unwrap()));
                 }
                 taken
             })
@@ -237,16 +256,121 @@ fn two_processes_overshoot_one_budget_by_no_more_than_calls_under_way_can() {
     assert!((1_990..=2_000 + under_way).contains(&used), "{used}");
 }
 
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Two requests at once and one a minute, and a hundred tokens at once and one a second.
+fn both() -> LimitConfig {
+    LimitConfig::requests(1.0 / 60.0, 2.0).unwrap().and(LimitConfig::tokens(1.0, 100.0).unwrap())
+}
+
+/// That a wait is `seconds`, less what flowed in while the test ran.
+fn is_about(wait: Duration, seconds: u64) -> bool {
+    wait <= Duration::from_secs(seconds) && wait > Duration::from_secs(seconds - 15)
+}
+
 #[tokio::test]
-async fn a_call_repeated_with_its_id_takes_once() {
+async fn a_call_takes_from_both_buckets_or_from_neither() {
     let Some(server) = Server::start() else { return };
-    let limit = RedisLimit::new(server.redis(), "rpm", LimitConfig::new(1e-6, 2.0).unwrap());
-    let id = RequestId::generate();
-    for _ in 0..5 {
-        assert_eq!(limit.take(&id, 1.0).await.unwrap(), Take::Taken);
+    for on_outage in [OnOutage::Closed, OnOutage::Local] {
+        let redis = match on_outage {
+            OnOutage::Closed => server.redis(),
+            // The same by this process alone.
+            OnOutage::Local => nowhere(OnOutage::Local),
+        };
+        let limit = RedisLimit::new(redis, "m", both());
+        assert!(take(&limit, Cost::new(1, 60), Duration::ZERO).await.is_ok());
+        // The tokens are not there, so the request is not taken either.
+        let wait = take(&limit, Cost::new(1, 80), Duration::ZERO).await.unwrap_err();
+        assert!(is_about(wait, 40), "{wait:?}");
+        assert!(take(&limit, Cost::new(1, 10), Duration::ZERO).await.is_ok());
+        let wait = take(&limit, Cost::new(1, 1), Duration::ZERO).await.unwrap_err();
+        assert!(is_about(wait, 60), "{wait:?}");
     }
-    assert_eq!(limit.take(&RequestId::generate(), 1.0).await.unwrap(), Take::Taken);
-    assert!(matches!(limit.take(&RequestId::generate(), 1.0).await.unwrap(), Take::Wait(_)));
+}
+
+#[tokio::test]
+async fn a_call_that_may_wait_takes_its_turn_and_nobody_overtakes_it() {
+    let Some(server) = Server::start() else { return };
+    let limit = RedisLimit::new(server.redis(), "m", LimitConfig::tokens(1.0, 100.0).unwrap());
+    let tokens = |tokens| Cost::new(1, tokens);
+    assert_eq!(take(&limit, tokens(100), MINUTE).await.unwrap().wait, Duration::ZERO);
+    assert!(is_about(take(&limit, tokens(30), MINUTE).await.unwrap().wait, 30));
+    let second = take(&limit, tokens(30), MINUTE).await.unwrap();
+    assert!(is_about(second.wait, 60));
+    assert!(is_about(take(&limit, tokens(1), MINUTE).await.unwrap_err(), 61));
+    // Whoever gives up its turn gives its tokens back.
+    limit.settle(second, Cost::default()).await;
+    assert!(is_about(take(&limit, tokens(20), MINUTE).await.unwrap().wait, 50));
+    // What is larger than the bucket waits until that is full, and is charged whole.
+    assert!(is_about(take(&limit, tokens(1_000), 3 * MINUTE).await.unwrap().wait, 150));
+}
+
+#[tokio::test]
+async fn tokens_that_were_only_estimated_are_settled_by_those_that_were_used() {
+    let Some(server) = Server::start() else { return };
+    for redis in [server.redis(), nowhere(OnOutage::Local)] {
+        let limit = RedisLimit::new(redis, "m", both());
+        let taken = take(&limit, Cost::new(1, 80), Duration::ZERO).await.unwrap();
+        limit.settle(taken, Cost::new(1, 30)).await;
+        // 70 are left, and one request.
+        let taken = take(&limit, Cost::new(1, 50), Duration::ZERO).await.unwrap();
+        limit.settle(taken, Cost::new(0, 120)).await;
+        // 50 are owed now, and the request was not sent.
+        let wait = take(&limit, Cost::new(1, 10), Duration::ZERO).await.unwrap_err();
+        assert!(is_about(wait, 60), "{wait:?}");
+        limit.charge(Cost::new(0, 20)).await;
+        let wait = take(&limit, Cost::new(1, 10), Duration::ZERO).await.unwrap_err();
+        assert!(is_about(wait, 80), "{wait:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_hint_of_one_process_reaches_another_and_ends_by_itself() {
+    let Some(server) = Server::start() else { return };
+    let (one, other) = (RedisHints::new(server.redis()), RedisHints::new(server.redis()));
+    assert_eq!(other.all().await.unwrap(), []);
+    one.tell("openai", MINUTE).await.unwrap();
+    // An earlier end does not shorten it.
+    one.tell("openai", Duration::from_millis(1)).await.unwrap();
+    one.tell("short", Duration::from_millis(1)).await.unwrap();
+    one.tell(&"x".repeat(513), MINUTE).await.unwrap();
+    loop {
+        let hints = other.all().await.unwrap();
+        if hints.len() > 1 {
+            tokio::task::yield_now().await;
+            continue;
+        }
+        let (name, left) = &hints[0];
+        assert!(name == "openai" && is_about(*left, 60), "{hints:?}");
+        break;
+    }
+    for number in 0..1_100 {
+        one.tell(&format!("made-up-{number}"), MINUTE / 2).await.unwrap();
+    }
+    let hints = other.all().await.unwrap();
+    assert!(hints.len() == 1_000 && hints.iter().any(|(name, _)| name == "openai"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn budgets_replaced_under_redis_keep_what_was_spent_under_the_same_name() {
+    let Some(server) = Server::start() else { return };
+    let budgets = shared(server.redis(), &budget(100, Duration::from_secs(600)));
+    let Reserve::Reserved(permit) = budgets.reserve(Payer::default(), tokens(60)).await.unwrap() else {
+        panic!()
+    };
+    budgets.replace(&budget(70, Duration::from_secs(600))).unwrap();
+    assert!(matches!(budgets.reserve(Payer::default(), tokens(20)).await.unwrap(), Reserve::Exceeded(_)));
+    permit.settle(tokens(50));
+    budgets.charge(&Payer::default(), tokens(5));
+    budgets.flush().await;
+    assert!(matches!(budgets.reserve(Payer::default(), tokens(16)).await.unwrap(), Reserve::Exceeded(_)));
+    let Reserve::Reserved(permit) = budgets.reserve(Payer::default(), tokens(15)).await.unwrap() else {
+        panic!()
+    };
+    drop(permit);
+    let mut wrong = budget(70, Duration::from_secs(600));
+    wrong.limits[0].name = String::new();
+    assert!(budgets.replace(&wrong).is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -309,14 +433,12 @@ async fn redis_that_dies_between_reserve_and_settle_leaks_nothing_and_learns_wha
 
 #[tokio::test]
 async fn without_redis_calls_are_refused_or_go_on_with_local_limits_as_configured() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     for on_outage in [OnOutage::Closed, OnOutage::Local] {
-        let config = RedisConfig { on_outage, ..RedisConfig::at(format!("redis://127.0.0.1:{port}")) };
-        let redis = Redis::new(config).unwrap();
-        let limit = RedisLimit::new(redis.clone(), "rpm", LimitConfig::new(1e-6, 1.0).unwrap());
+        let redis = nowhere(on_outage);
+        let limit = RedisLimit::new(redis.clone(), "rpm", LimitConfig::requests(1e-6, 1.0).unwrap());
         let budgets = shared(redis, &budget(10, Duration::from_secs(600)));
         let (take, reserve) = (
-            limit.take(&RequestId::generate(), 1.0).await,
+            limit.take(Cost::REQUEST, Duration::ZERO).await,
             budgets.reserve(Payer::default(), tokens(10)).await,
         );
         if on_outage == OnOutage::Closed {
@@ -324,8 +446,8 @@ async fn without_redis_calls_are_refused_or_go_on_with_local_limits_as_configure
             assert!(matches!(reserve, Err(StoreError::Redis { .. })));
             continue;
         }
-        assert_eq!(take, Ok(Take::Taken));
-        assert!(matches!(limit.take(&RequestId::generate(), 1.0).await, Ok(Take::Wait(_))));
+        assert!(is_taken(&take.unwrap()));
+        assert!(matches!(limit.take(Cost::REQUEST, Duration::ZERO).await, Ok(Take::Refused(_))));
         let Ok(Reserve::Reserved(permit)) = reserve else { panic!() };
         assert!(matches!(budgets.reserve(Payer::default(), tokens(1)).await, Ok(Reserve::Exceeded(_))));
         drop(permit);
@@ -366,9 +488,9 @@ async fn every_script_works_on_a_cluster() {
     config.cluster = vec![std::mem::take(&mut config.url)];
     config.on_outage = OnOutage::Closed;
     let redis = Redis::new(config).unwrap();
-    let limit = RedisLimit::new(redis.clone(), "rpm", LimitConfig::new(1e-6, 1.0).unwrap());
-    assert_eq!(limit.take(&RequestId::generate(), 1.0).await.unwrap(), Take::Taken);
-    assert!(matches!(limit.take(&RequestId::generate(), 1.0).await.unwrap(), Take::Wait(_)));
+    let limit = RedisLimit::new(redis.clone(), "rpm", LimitConfig::requests(1e-6, 1.0).unwrap());
+    assert!(is_taken(&limit.take(Cost::REQUEST, Duration::ZERO).await.unwrap()));
+    assert!(take(&limit, Cost::REQUEST, Duration::ZERO).await.is_err());
 
     let text = r#"{"limits": [{"name": "all", "every": "total", "tokens": 100},
         {"name": "each", "per": "key", "every": "day", "usd": 1.0}]}"#;

@@ -44,6 +44,12 @@ pub(crate) trait Settings: Send + Sync + fmt::Debug {
     /// Whether the values make sense together.
     fn check(&self, name: &str) -> Result<(), InferenceError>;
 
+    /// How much may be asked of the upstream, where that is settled here.
+    #[cfg(feature = "redis")]
+    fn rate_limits(&self) -> Option<remote_core::config::RateLimitConfig> {
+        None
+    }
+
     /// The runner; what becomes of its calls is told to `sink`.
     async fn build(
         &self,
@@ -104,6 +110,11 @@ impl<C: ProviderConfig + Clone> Settings for RemoteSettings<C> {
             }
             (shared, own) => shared.and(own),
         }
+    }
+
+    #[cfg(feature = "redis")]
+    fn rate_limits(&self) -> Option<remote_core::config::RateLimitConfig> {
+        Some(self.0.remote().rate_limits)
     }
 
     async fn build(

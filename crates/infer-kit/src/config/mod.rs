@@ -78,6 +78,9 @@ pub struct Config {
     /// does.
     pub observability: ObservabilityConfig,
     pub(crate) added: AddedValues,
+    /// Where budgets, limits and answers are shared with other processes; none where the file has no `redis`.
+    #[cfg(feature = "redis")]
+    pub redis: Option<infer_store::shared::RedisConfig>,
     tree: Arc<Node>,
 }
 
@@ -227,18 +230,18 @@ impl Reader {
         };
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let sections = sections::read(&mut tree, &names, faults);
-        let sections::Sections { model, data, router, budgets, ledger, cache, observability } = sections;
-        let added = self.added.read(&mut tree, faults);
         let config = Config {
             providers,
-            model,
-            data,
-            router,
-            budgets,
-            ledger,
-            cache,
-            observability,
-            added,
+            model: sections.model,
+            data: sections.data,
+            router: sections.router,
+            budgets: sections.budgets,
+            ledger: sections.ledger,
+            cache: sections.cache,
+            observability: sections.observability,
+            added: self.added.read(&mut tree, faults),
+            #[cfg(feature = "redis")]
+            redis: sections.redis,
             tree: shown,
         };
         routes::check_downgrades(&config, &tree, faults);

@@ -16,8 +16,20 @@ const SHORTEST: usize = 8;
 const MOST: usize = 1000;
 
 /// Names of settings that are secret, whatever table they are in, together with everything below them.
-const SECRET: [&str; 9] =
-    ["api_key", "key", "secret", "client_secret", "password", "token", "headers", "query", "url"];
+const SECRET: [&str; 11] = [
+    "api_key",
+    "key",
+    "secret",
+    "client_secret",
+    "password",
+    "token",
+    "headers",
+    "query",
+    "url",
+    // Addresses of Redis, as `url` is.
+    "cluster",
+    "sentinel",
+];
 
 /// Whether what stands at `path` must not be shown.
 pub(crate) fn is_secret(path: &str) -> bool {

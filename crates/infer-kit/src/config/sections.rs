@@ -6,6 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use infer_core::{ExecuteBatch, InferenceError, ModelRunner, RunHandle, RunnerInfo};
 use infer_router::{Provider, Registry, RouterConfig};
+#[cfg(feature = "redis")]
+use infer_store::shared::RedisConfig;
 use infer_store::{BudgetConfig, CacheConfig, LedgerConfig, StoreError};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -69,13 +71,15 @@ pub(crate) struct Sections {
     pub(crate) ledger: LedgerConfig,
     pub(crate) cache: Option<CacheConfig>,
     pub(crate) observability: ObservabilityConfig,
+    #[cfg(feature = "redis")]
+    pub(crate) redis: Option<RedisConfig>,
 }
 
 /// Those of them that the router reads as one.
 const ROUTING: [&str; 5] = ["routes", "aliases", "default_route", "direct", "max_cooldown_wait"];
 
 /// The names of the sections, the providers among them.
-pub(crate) const NAMES: [&str; 12] = [
+pub(crate) const NAMES: [&str; 13] = [
     "providers",
     "model",
     "data",
@@ -88,6 +92,7 @@ pub(crate) const NAMES: [&str; 12] = [
     "ledger",
     "cache",
     observability::NAME,
+    "redis",
 ];
 
 /// Sections that only a gateway reads. Programs without one leave them alone, so that a file serves both.
@@ -118,7 +123,26 @@ pub(crate) fn read(tree: &mut Node, providers: &[&str], faults: &mut Vec<Fault>)
         .is_some()
         .then(|| section(tree, "cache", faults, stored(CacheConfig::validate)).unwrap_or_default());
     let observability = observability::read(tree, faults);
-    Sections { model, data, router, budgets, ledger, cache, observability }
+    #[cfg(feature = "redis")]
+    let redis = tree
+        .entry("redis")
+        .is_some()
+        .then(|| section(tree, "redis", faults, stored(RedisConfig::validate)).unwrap_or_default());
+    #[cfg(not(feature = "redis"))]
+    if let Some((key, _)) = tree.entries().iter().find(|(key, _)| key.name == "redis") {
+        faults.push(Fault::new(&key.place, "redis", "this build has no redis: build with the feature redis"));
+    }
+    Sections {
+        model,
+        data,
+        router,
+        budgets,
+        ledger,
+        cache,
+        observability,
+        #[cfg(feature = "redis")]
+        redis,
+    }
 }
 
 /// A check of the store, whose faults begin with the section, as every section's check has it.
@@ -201,5 +225,7 @@ pub(crate) fn schema() -> Map<String, Json> {
     for name in ELSEWHERE {
         properties.insert(name.to_owned(), serde_json::json!({"description": "Read by the gateway alone."}));
     }
+    #[cfg(feature = "redis")]
+    properties.insert("redis".to_owned(), schema::of::<RedisConfig>());
     properties
 }

@@ -1,9 +1,10 @@
 //! Somebody else's word on whether a target may be asked.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use infer_core::{ErrorKind, ModelRunner as _, Routing, Usage};
+use infer_core::{ErrorKind, InferenceError, ModelRunner as _, Routing, Usage};
 use infer_router::gate::{Gate, Permit, Plea, Request, Spent, Verdict};
 use infer_router::{Router, RouterConfig};
 
@@ -136,4 +137,67 @@ async fn a_permit_hears_how_it_went_once() {
     assert_eq!(heard(), ["x Failed(Overloaded) 0", "y Left 0"]);
     run(&router, ask("r").with_deadline(ms(10))).await.unwrap_err();
     assert_eq!(heard(), ["x Failed(Overloaded) 0"]);
+}
+
+/// Refuses every target for as many seconds as its model's name ends in, none for those that end in 0, after a while that
+/// is longer than a hold-back.
+#[derive(Debug, Default)]
+struct Busy(Arc<Mutex<Vec<Option<Duration>>>>);
+
+#[async_trait]
+impl Gate for Busy {
+    async fn ask(&self, plea: &Plea<'_>) -> Verdict {
+        self.0.lock().unwrap().push(plea.patience);
+        tokio::time::sleep(ms(300)).await;
+        let seconds = plea.model.rsplit('-').next().unwrap().parse().unwrap();
+        if seconds == 0 {
+            return Verdict::Allow;
+        }
+        let retry_after = Duration::from_secs(seconds);
+        Verdict::Refuse(Box::new(InferenceError::QueueFull { at: Box::default(), retry_after }))
+    }
+}
+
+fn busy(runners: &[Arc<Scripted>], targets: &str, more: &str) -> (Router, Arc<Mutex<Vec<Option<Duration>>>>) {
+    let busy = Busy::default();
+    let asked = Arc::clone(&busy.0);
+    let config = config(&format!(r#"{{"routes": {{"r": {{"targets": [{targets}] {more}}}}}}}"#));
+    (Router::builder(registry(runners), config).with_gate(Arc::new(busy)).build().unwrap(), asked)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_refused_for_now_is_passed_over_and_if_all_are_the_shortest_wait_is_the_error() {
+    let (a, b) = (says("a", []), says("b", []));
+    let both = |one: &str, other: &str| {
+        format!(
+            r#"{{"provider": "a", "model": "{one}"}}, {{"provider": "b", "model": "{other}", "priority": 2}}"#
+        )
+    };
+    let (router, _) = busy(&[a.clone(), b.clone()], &both("m-9", "m-0"), "");
+    assert_eq!(who(&router, ask("r")).await, "b");
+    let (router, asked) = busy(&[a.clone(), b.clone()], &both("m-7", "m-9"), "");
+    let error = run(&router, ask("r").with_deadline(ms(5_000))).await.unwrap_err();
+    assert_eq!((error.kind(), error.retry_after()), (ErrorKind::QueueFull, Some(ms(7_000))));
+    assert!(error.origin().unwrap().request_id.is_some());
+    assert_eq!((a.calls(), b.calls()), (0, 1));
+    assert_eq!(*asked.lock().unwrap(), [Some(ms(5_000)), Some(ms(4_700))]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_does_not_wait_for_a_gate_that_is_asked_about_another_target() {
+    let a = says("a", [Act::Say("fine", ms(200))]);
+    let targets = r#"{"provider": "a", "model": "m-0"}, {"provider": "b", "model": "m-0", "priority": 2}"#;
+    let (router, asked) = busy(&[a, says("b", [])], targets, r#", "hold_back": "100ms""#);
+    let begun = tokio::time::Instant::now();
+    assert_eq!(who(&router, ask("r")).await, "a");
+    assert_eq!(begun.elapsed(), ms(500));
+    assert_eq!(*asked.lock().unwrap(), [None, Some(Duration::ZERO)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_while_a_gate_is_asked_about_the_next_target_does_not_lose_the_call() {
+    let a = says("a", [Act::Fail(ErrorKind::Overloaded, ms(200))]);
+    let targets = r#"{"provider": "a", "model": "m-0"}, {"provider": "b", "model": "m-0", "priority": 2}"#;
+    let (router, _) = busy(&[a, says("b", [])], targets, r#", "hold_back": "100ms""#);
+    assert_eq!(who(&router, ask("r")).await, "b");
 }

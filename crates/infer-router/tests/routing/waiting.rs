@@ -1,11 +1,15 @@
 //! Waiting for a target that cools down, and company for one that is slow.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use futures_util::future::join;
 use infer_core::{ErrorKind, InferenceError, ModelRunner as _};
+use infer_router::{Provider, Registry, Router};
 use tokio::time::{Instant, advance, sleep};
 
-use super::scripted::{Act, fails, says};
-use super::{ask, assert_nothing_in_flight, in_order, ms, router, run, who};
+use super::scripted::{Act, Scripted, fails, says};
+use super::{ask, assert_nothing_in_flight, config, in_order, ms, router, run, who};
 
 #[tokio::test(start_paused = true)]
 async fn a_target_that_cools_down_is_passed_over_while_another_is_ready() {
@@ -128,4 +132,32 @@ async fn a_call_given_up_at_any_moment_leaves_nothing_in_flight() {
         assert_nothing_in_flight(&router);
         assert!(runners.iter().all(|runner| runner.open() == 0), "{left_after}");
     }
+}
+
+/// Targets `a` and `b`, in this order of priority, with a hint about `a`'s model `m0`.
+fn hinted(a: &Arc<Scripted>, b: &Arc<Scripted>) -> Router {
+    let provider =
+        |runner: &Arc<Scripted>| Provider::new(Arc::clone(&runner.info.name), Arc::clone(runner) as _);
+    let hint = |model: &str| if model == "m0" { ms(60_000) } else { Duration::ZERO };
+    let registry = Registry::new().with(provider(a).with_hint(Arc::new(hint))).with(provider(b));
+    let routes = r#"{"routes": {
+        "r": {"targets": [{"provider": "a", "model": "m0"}, {"provider": "b", "model": "m1", "priority": 2}]},
+        "other": {"targets": [{"provider": "a", "model": "m2"}, {"provider": "b", "model": "m1", "priority": 2}]},
+        "alone": {"targets": [{"provider": "a", "model": "m0"}]}}}"#;
+    Router::builder(registry, config(routes)).build().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hint_sends_calls_elsewhere_and_never_stops_one_that_has_nowhere_else_to_go() {
+    let (a, b) = (says("a", []), says("b", []));
+    let router = hinted(&a, &b);
+    assert_eq!(who(&router, ask("r")).await, "b");
+    assert_eq!(who(&router, ask("other")).await, "a");
+    let begun = tokio::time::Instant::now();
+    assert_eq!(who(&router, ask("alone")).await, "a");
+    // The other one is known here to let nothing through, and that counts for more than what others say of this one.
+    b.cool_down(ms(60_000));
+    assert_eq!(who(&router, ask("r")).await, "a");
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    assert_eq!(router.ready_in("alone"), Duration::ZERO);
 }

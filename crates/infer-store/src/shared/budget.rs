@@ -8,15 +8,15 @@
 //! Windows are worked out by each process from its own clock; processes whose clocks differ count in different windows for
 //! as long as the difference lasts. Redis's own clock expires reservations.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use infer_core::RequestId;
-use redis::Script;
-use tokio::sync::mpsc;
+use redis::Cmd;
+use tokio::sync::{mpsc, oneshot};
 
-use super::{Fault, OnOutage, Redis};
+use super::{Fault, OnOutage, Redis, Repeat, Script};
 use crate::StoreError;
 use crate::budget::{
     Amount, BudgetConfig, BudgetGate, BudgetPermit, Budgets, Exceeded, OnExceed, Payer, Reserve, Rule, Spend,
@@ -24,10 +24,12 @@ use crate::budget::{
 use crate::clock::micros;
 
 /// The largest amount, well within what a script counts exactly.
-const MOST: u128 = 1 << 52;
+const MOST: u64 = 1 << 52;
 const PICOS_PER_NANO: u128 = 1_000;
 /// For how long an id stays marked as settled, so that a repeated settlement counts once.
 const REMEMBERED: Duration = Duration::from_secs(3_600);
+/// Longer ones end sooner: a reservation is held by a call, and no call takes a year.
+const LONGEST_RESERVATION: Duration = Duration::from_secs(366 * 86_400);
 /// Settlements that wait for Redis; beyond it they are counted here alone.
 const QUEUE: usize = 65_536;
 
@@ -40,18 +42,27 @@ pub struct RedisBudgets {
 #[derive(Debug)]
 struct Inner {
     redis: Redis,
-    rules: Vec<Rule>,
-    timeout: Duration,
+    terms: RwLock<Arc<Terms>>,
     local: Budgets,
     reserve: Script,
+    settle: Arc<Script>,
     settlements: mpsc::Sender<Settlement>,
 }
 
-/// What a call used, on its way to Redis.
+/// The budgets in force.
 #[derive(Debug)]
-struct Settlement {
-    keys: Vec<String>,
-    args: Vec<String>,
+struct Terms {
+    rules: Vec<Rule>,
+    timeout: Duration,
+}
+
+/// What is on its way to Redis.
+#[derive(Debug)]
+enum Settlement {
+    /// What a call used.
+    Used(Cmd),
+    /// Somebody waits until all before it has arrived.
+    Flush(oneshot::Sender<()>),
 }
 
 /// A budget and the account of a call in it.
@@ -71,16 +82,45 @@ impl RedisBudgets {
     pub fn new(redis: Redis, config: &BudgetConfig, local: Budgets) -> Result<Self, StoreError> {
         config.validate()?;
         let (settlements, queue) = mpsc::channel(QUEUE);
-        tokio::spawn(settle_all(redis.clone(), queue));
+        let settle = Arc::new(Script::new(include_str!("settle.lua")));
+        tokio::spawn(settle_all(redis.clone(), Arc::clone(&settle), queue));
         let inner = Inner {
             redis,
-            rules: config.limits.iter().map(Rule::new).collect(),
-            timeout: config.reservation_timeout,
+            terms: RwLock::new(Arc::new(Terms::new(config))),
             local,
             reserve: Script::new(include_str!("reserve.lua")),
+            settle,
             settlements,
         };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Puts other budgets in force. Those that count the same as before under the same name keep what is spent and
+    /// reserved, whatever their limit is now. Calls under way settle in the new. The budgets of this process are replaced by
+    /// whoever has them.
+    ///
+    /// # Errors
+    /// A wrong configuration; what was in force stays.
+    pub fn replace(&self, config: &BudgetConfig) -> Result<(), StoreError> {
+        config.validate()?;
+        *self.inner.terms.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Terms::new(config));
+        Ok(())
+    }
+
+    /// Counts what a call used that had reserved nothing.
+    pub fn charge(&self, payer: &Payer, actual: Spend) {
+        self.inner.settle(&RequestId::generate(), payer, actual);
+        self.inner.local.charge(payer, actual);
+    }
+
+    /// Waits until everything that was settled so far is counted in Redis. While Redis is away that is not before it is
+    /// back; whoever cannot wait sets a time limit.
+    pub async fn flush(&self) {
+        let (told, arrived) = oneshot::channel();
+        if self.inner.settlements.send(Settlement::Flush(told)).await.is_ok() {
+            // Whoever would tell is gone only when nobody counts any more.
+            let _ = arrived.await;
+        }
     }
 
     fn permit(
@@ -107,19 +147,23 @@ impl BudgetGate for RedisBudgets {
     async fn reserve(&self, payer: Payer, estimate: Spend) -> Result<Reserve, StoreError> {
         let inner = &self.inner;
         let (now, id) = (inner.local.clock().now(), RequestId::generate());
-        let parts = inner.parts(&payer);
-        let keys: Vec<String> = parts.iter().flat_map(|part| inner.keys(part, now)).collect();
-        let mut args = vec![id.to_string(), inner.timeout.as_millis().to_string()];
-        for part in &parts {
-            let refuses = part.rule.action(&payer) != OnExceed::Warn;
-            args.extend([up(part.rule, estimate), down(part.rule), u8::from(refuses).to_string()]);
-        }
+        let terms = inner.terms();
+        let parts = terms.parts(&payer);
         if parts.is_empty() {
             return Ok(Reserve::Reserved(BudgetPermit::new(Vec::new(), |_| ())));
         }
-        let answer: Vec<String> = match inner.redis.run(&inner.reserve, &keys, &args).await {
+        let mut call = inner.reserve.call(3 * parts.len());
+        for part in &parts {
+            call.arg(&inner.keys(part, now));
+        }
+        call.arg(id.as_str()).arg(u64::try_from(terms.timeout.as_millis()).unwrap_or(u64::MAX));
+        for part in &parts {
+            let refuses = part.rule.action(&payer) != OnExceed::Warn;
+            call.arg(up(part.rule, estimate)).arg(down(part.rule)).arg(u8::from(refuses));
+        }
+        let answer: Vec<String> = match inner.redis.run(&inner.reserve, &call, Repeat::Once).await {
             Ok(answer) => answer,
-            Err(error) if inner.redis.config().on_outage == OnOutage::Closed => return Err(error),
+            Err(error) if inner.redis.config().on_outage == OnOutage::Closed => return Err(error.into()),
             Err(_) => {
                 return Ok(match inner.local.try_reserve(payer.clone(), estimate) {
                     Reserve::Reserved(mut local) => {
@@ -152,7 +196,14 @@ impl BudgetGate for RedisBudgets {
     }
 }
 
-impl Inner {
+impl Terms {
+    fn new(config: &BudgetConfig) -> Self {
+        Self {
+            rules: config.limits.iter().map(Rule::new).collect(),
+            timeout: config.reservation_timeout.min(LONGEST_RESERVATION),
+        }
+    }
+
     fn parts(&self, payer: &Payer) -> Vec<Part<'_>> {
         let part = |rule| {
             let holder = Rule::account(rule, payer)?;
@@ -160,10 +211,22 @@ impl Inner {
         };
         self.rules.iter().filter_map(part).collect()
     }
+}
+
+impl Inner {
+    fn terms(&self) -> Arc<Terms> {
+        Arc::clone(&self.terms.read().unwrap_or_else(PoisonError::into_inner))
+    }
 
     /// What is spent in the window, the reservations by expiry, and their amounts.
     fn keys(&self, part: &Part<'_>, now: SystemTime) -> [String; 3] {
-        let name = format!("budget:{}:{}", part.rule.name, part.account.as_deref().unwrap_or_default());
+        // One that counts something else is another budget.
+        let unit = match part.rule.limit {
+            Amount::Usd(_) => "usd",
+            Amount::Tokens(_) => "tokens",
+        };
+        let (rule, account) = (part.rule, part.account.as_deref().unwrap_or_default());
+        let name = format!("budget:{}:{unit}:{:?}:{account}", rule.name, rule.config.every);
         let window = micros(part.rule.window(now).start) / 1_000_000;
         [
             self.redis.key(&format!("{name}:spent:{window}")),
@@ -174,36 +237,43 @@ impl Inner {
 
     fn settle(&self, id: &RequestId, payer: &Payer, actual: Spend) {
         let now = self.local.clock().now();
-        let parts = self.parts(payer);
-        let mut keys: Vec<String> = parts.iter().flat_map(|part| self.keys(part, now)).collect();
-        keys.push(self.redis.key(&format!("settled:{id}")));
-        let mut args = vec![id.to_string(), REMEMBERED.as_millis().to_string()];
+        let terms = self.terms();
+        let parts = terms.parts(payer);
+        if parts.is_empty() {
+            return;
+        }
+        let mut call = self.settle.call(3 * parts.len() + 1);
+        for part in &parts {
+            call.arg(&self.keys(part, now));
+        }
+        call.arg(self.redis.key(&format!("settled:{id}")));
+        call.arg(id.as_str()).arg(u64::try_from(REMEMBERED.as_millis()).unwrap_or(u64::MAX));
         for part in &parts {
             // A day longer than the window, for processes whose clocks are behind.
             let end = part.rule.window(now).end.map_or(0, |end| micros(end) / 1_000 + 86_400_000);
-            args.extend([up(part.rule, actual), end.to_string()]);
+            call.arg(up(part.rule, actual)).arg(end);
         }
-        if self.settlements.try_send(Settlement { keys, args }).is_err() {
+        if self.settlements.try_send(Settlement::Used(call)).is_err() {
             tracing::warn!(%id, "redis: too many settlements wait, one is counted in this process only");
         }
     }
 }
 
-fn up(rule: &Rule, spend: Spend) -> String {
+fn up(rule: &Rule, spend: Spend) -> u64 {
     let amount = rule.amount(spend);
     let shared = match rule.limit {
         Amount::Usd(_) => amount.div_ceil(PICOS_PER_NANO),
         Amount::Tokens(_) => amount,
     };
-    shared.min(MOST).to_string()
+    u64::try_from(shared).unwrap_or(MOST).min(MOST)
 }
 
-fn down(rule: &Rule) -> String {
+fn down(rule: &Rule) -> u64 {
     let shared = match rule.limit {
         Amount::Usd(_) => rule.allowed() / PICOS_PER_NANO,
         Amount::Tokens(_) => rule.allowed(),
     };
-    shared.min(MOST).to_string()
+    u64::try_from(shared).unwrap_or(MOST).min(MOST)
 }
 
 fn from_shared(rule: &Rule, used: u128) -> u128 {
@@ -214,10 +284,17 @@ fn from_shared(rule: &Rule, used: u128) -> u128 {
 }
 
 /// Sends settlements one by one, each until it has arrived. Ends when all permits and handles are gone.
-async fn settle_all(redis: Redis, mut queue: mpsc::Receiver<Settlement>) {
-    let script = Script::new(include_str!("settle.lua"));
+async fn settle_all(redis: Redis, script: Arc<Script>, mut queue: mpsc::Receiver<Settlement>) {
     while let Some(next) = queue.recv().await {
-        while let Err(fault) = redis.try_run::<i64>(&script, &next.keys, &next.args).await {
+        let call = match next {
+            Settlement::Used(call) => call,
+            Settlement::Flush(told) => {
+                // Whoever asked may have gone.
+                let _ = told.send(());
+                continue;
+            }
+        };
+        while let Err(fault) = redis.run::<i64>(&script, &call, Repeat::Once).await {
             if let Fault::Refused(error) = fault {
                 tracing::error!(%error, "redis: a settlement is refused and counted in this process only");
                 break;
@@ -226,7 +303,7 @@ async fn settle_all(redis: Redis, mut queue: mpsc::Receiver<Settlement>) {
                 tracing::warn!("redis: away at the end, what calls used is counted in the local ledger only");
                 return;
             }
-            tokio::time::sleep(redis.config().retry_after.max(Duration::from_millis(10))).await;
+            tokio::time::sleep(redis.pause()).await;
         }
     }
 }

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::Script;
 
-use super::Redis;
+use super::script::Script;
+use super::{Redis, Repeat};
 use crate::keys::{
     Edit, KeyBook, KeyError, KeyPlace, KeyRecord, KeySecret, KeysConfig, Pace, Reading, Stored, StoredKey,
 };
@@ -74,9 +74,15 @@ struct Whole {
 }
 
 impl RedisKeys {
+    /// Both scripts say the same when they are repeated.
+    async fn run<T: redis::FromRedisValue>(&self, script: &Script, args: &[String]) -> Result<T, StoreError> {
+        let mut call = script.call(self.keys.len());
+        call.arg(&self.keys).arg(args);
+        Ok(self.redis.run(script, &call, Repeat::Once).await?)
+    }
+
     async fn whole(&self) -> Result<Whole, KeyError> {
-        let (stamp, fields): (String, HashMap<String, String>) =
-            self.redis.run(&self.read, &self.keys, &[]).await?;
+        let (stamp, fields): (String, HashMap<String, String>) = self.run(&self.read, &[]).await?;
         let mut stored = Stored::default();
         for (name, text) in fields {
             // What a value is, is not quoted: it might be a secret that somebody pasted.
@@ -113,7 +119,7 @@ impl RedisKeys {
         ];
         let fields = fields.into_iter().flat_map(|(name, text)| [name.to_owned(), text]);
         let args: Vec<_> = [stamp, next.clone()].into_iter().chain(fields).collect();
-        let is_made: bool = self.redis.run(&self.write, &self.keys, &args).await?;
+        let is_made: bool = self.run(&self.write, &args).await?;
         reading.mark = mark(&next);
         Ok(is_made.then_some((reading, record)))
     }

@@ -1,26 +1,34 @@
--- Takes from a bucket that fills steadily, or says for how many microseconds to wait. The second key remembers the id, so
--- that repeating a call whose answer was lost takes once.
--- ARGV: cost, capacity, refill a second.
-if redis.call('EXISTS', KEYS[2]) == 1 then
-  return 0
-end
+-- Takes from one bucket or two that fill steadily, from all or from none, and says after how many microseconds the call
+-- may start. A bucket may owe: who comes later starts later. A wait beyond what is allowed takes nothing and is answered
+-- below zero.
+-- ARGV: longest wait in microseconds, then for every bucket: cost, capacity, refill a second.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local cost, capacity, rate = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local state = redis.call('HMGET', KEYS[1], 'level', 'at')
-local level, at = tonumber(state[1] or capacity), tonumber(state[2] or now)
-if now > at then
-  level = math.min(capacity, level + (now - at) / 1000000 * rate)
-else
-  now = at
+local buckets = (#ARGV - 1) / 3
+local form = buckets == 1 and '<dd' or '<ddd'
+local state = redis.call('GET', KEYS[1])
+local at, first, second = now, nil, nil
+if state and #state == 8 * buckets + 8 then
+  at, first, second = struct.unpack(form, state)
+  if buckets == 1 then second = nil end
 end
--- What is larger than the bucket waits until it is full and is charged whole.
-local needed = math.min(cost, capacity)
-if level < needed then
-  return math.ceil((needed - level) / rate * 1000000)
+local levels = {first, second}
+local passed = math.max(0, now - at) / 1000000
+local wait, fill = 0, 0
+for i = 1, buckets do
+  local cost, capacity, rate = tonumber(ARGV[3 * i - 1]), tonumber(ARGV[3 * i]), tonumber(ARGV[3 * i + 1])
+  local level = levels[i] and math.min(capacity, levels[i] + passed * rate) or capacity
+  -- What is larger than the bucket waits until it is full and is charged whole.
+  local needed = math.min(cost, capacity)
+  if level < needed then
+    wait = math.max(wait, math.ceil((needed - level) / rate * 1000000))
+  end
+  levels[i] = level - cost
+  fill = math.max(fill, (capacity - levels[i]) / rate)
 end
-level = level - cost
-redis.call('HSET', KEYS[1], 'level', string.format('%.9f', level), 'at', string.format('%.0f', now))
-redis.call('PEXPIRE', KEYS[1], math.ceil((capacity - level) / rate * 1000) + 1000)
-redis.call('SET', KEYS[2], '1', 'PX', 10000)
-return 0
+if wait > tonumber(ARGV[1]) then
+  return -wait
+end
+state = struct.pack(form, math.max(now, at), levels[1], levels[2])
+redis.call('SET', KEYS[1], state, 'PX', string.format('%.0f', math.min(fill * 1000 + 1000, 1e14)))
+return wait

@@ -91,13 +91,13 @@ impl RateLimitConfig {
         }
     }
 
-    /// Requests a minute and at once.
-    pub(super) fn requests(&self) -> Option<(u32, u32)> {
+    /// Requests a minute and at once, where there is a limit.
+    pub fn requests(&self) -> Option<(u32, u32)> {
         self.requests_per_minute.map(|rate| (rate, self.requests_burst.unwrap_or((rate / 10).max(1))))
     }
 
-    /// Tokens a minute and at once.
-    pub(super) fn tokens(&self) -> Option<(u32, u32)> {
+    /// Tokens a minute and at once, where there is a limit.
+    pub fn tokens(&self) -> Option<(u32, u32)> {
         self.tokens_per_minute.map(|rate| (rate, self.tokens_burst.unwrap_or(rate)))
     }
 }
