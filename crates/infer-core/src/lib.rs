@@ -39,6 +39,7 @@ mod message;
 mod origin;
 mod policy;
 mod prices;
+mod relay;
 mod request_id;
 mod routing;
 mod runner;
@@ -64,6 +65,7 @@ pub use message::{
 pub use origin::Origin;
 pub use policy::{BreakerEffect, ErrorClass, ErrorKind, Policy, Retryability};
 pub use prices::{LongContext, Price, PriceError, PriceTable};
+pub use relay::{RelayAnswer, RelayBody, RelayMethod, RelayRequest};
 pub use request_id::RequestId;
 pub use routing::{Failover, Routing, Tried};
 pub use runner::{Capabilities, ModelRunner, RunnerInfo};
