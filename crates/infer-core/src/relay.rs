@@ -349,7 +349,7 @@ pub struct RelayAnswer {
     pub status: u16,
     /// Names in lower case and values; none that concerns the connection or sets a cookie.
     pub headers: Vec<(String, String)>,
-    /// The body. Of an event stream, every piece ends where an event does.
+    /// The body. Of an event stream, what came before an error or the end are whole events.
     pub body: RelayBody,
 }
 

@@ -1,7 +1,7 @@
 //! The body of an answer that is passed on: watched, never changed, with one honest end.
 //!
-//! Polled in place like the stream of a modelled answer. Of an event stream, only whole events are handed over, so whoever
-//! passes it on can still add an event of its own after an error.
+//! Polled in place like the stream of a modelled answer. Of an event stream, an event is handed over once it is whole, so
+//! whoever passes it on can still add one of its own after an error.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -158,9 +158,13 @@ impl<P: RemoteProvider> RelayStream<P> {
                     }
                 }
                 Poll::Ready(Some(Err(error))) => {
+                    self.close();
                     self.broken(|attempt, pieces| attempt.interrupted(Some(error), pieces));
                 }
-                Poll::Ready(None) => self.ended(run),
+                Poll::Ready(None) => {
+                    self.close();
+                    self.ended(run);
+                }
                 Poll::Pending => {
                     let late = ready!(self.clock.poll_overdue(cx));
                     self.broken(|attempt, pieces| late.into_error(attempt, pieces));
@@ -309,6 +313,11 @@ impl<P: RemoteProvider> RelayStream<P> {
         if self.is_ready { self.pieces + u64::from(self.free > 0) } else { 0 }
     }
 
+    /// Lets go of the connection: a body must not be asked after its end.
+    fn close(&mut self) {
+        self.body = Box::pin(futures_util::stream::empty());
+    }
+
     /// The next bytes that may be handed over.
     fn next_piece(&mut self) -> Option<Bytes> {
         let mut piece = self.held.pop_front().filter(|_| self.free > 0)?;
@@ -341,7 +350,7 @@ impl<P: RemoteProvider> Stream for RelayStream<P> {
         }
         match this.end.replace(End::Over) {
             Some(End::Fault(error)) => {
-                this.body = Box::pin(futures_util::stream::empty()); // close the connection now
+                this.close();
                 Poll::Ready(Some(Err(*error)))
             }
             Some(End::Complete) => {
