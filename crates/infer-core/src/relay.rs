@@ -222,6 +222,11 @@ impl RelayRequest {
         if self.is_json() { (self.body.len() as u64).div_ceil(4) } else { 0 }
     }
 
+    /// Whether another name cannot be put in place of the model's: it stands in a form, or in a query.
+    pub fn has_fixed_model(&self) -> bool {
+        self.model.is_some() && self.members().is_none_or(|members| members.span.is_none())
+    }
+
     /// Says whether the body can be understood in one way only.
     ///
     /// # Errors
@@ -445,6 +450,7 @@ mod tests {
         assert_eq!(form.clone().for_model("whisper-1").unwrap().body, form.body);
         let error = form.clone().for_model("whisper-eu").unwrap_err();
         assert!(matches!(error, InferenceError::InvalidRequest { .. }), "{error}");
+        assert!(form.has_fixed_model() && !posted(r#"{"model":"a"}"#).has_fixed_model());
         let text = error.to_string();
         assert!(text.contains("whisper-eu") && text.contains("multipart/form-data"), "{text}");
         assert_eq!(form.input_tokens(), 0);

@@ -106,7 +106,8 @@ impl<W: Work> Course<'_, W> {
             if running.is_empty() || next_at.is_some_and(|at| at <= Instant::now()) {
                 next_at = None;
                 if let Some(start) = self.next(running.is_empty()).await {
-                    let hold_back = self.route.hold_back.filter(|_| self.failover != Failover::Never);
+                    let may_race = W::MAY_RACE && self.failover != Failover::Never;
+                    let hold_back = self.route.hold_back.filter(|_| may_race);
                     next_at = hold_back.and_then(|time| Instant::now().checked_add(time));
                     running.push(self.begin(start));
                 } else if running.is_empty() {

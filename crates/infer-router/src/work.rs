@@ -1,4 +1,4 @@
-//! The two kinds of calls that can be sent to one target after another.
+//! The kinds of calls that can be sent to one target after another.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,8 @@ use crate::target::Changes;
 pub(crate) trait Work: Send + Sync {
     type Batch: Send + Sync + 'static;
     type Out: Send + 'static;
+    /// Whether two targets may be asked at a time.
+    const MAY_RACE: bool = true;
 
     /// The request for `model`. The last one that will be asked for is not a copy.
     fn prepare(
