@@ -9,6 +9,7 @@
 //!   was cut never looks whole.
 //! - **The commit point** is the first piece of content. [`ModelRunner::execute`] resolves there; before it a call may
 //!   be repeated, after it never.
+//! - What no type here describes is passed on byte for byte, as a [`RelayRequest`] and its [`RelayAnswer`].
 //! - What follows from an error is written in one table, [`ErrorKind::policy`].
 //! - Money is counted in whole pico-dollars ([`Usd`]); a model without a known price is unpriced, never free.
 //! - A [`Codec`] is a wire format seen from a client: pure functions from bytes to values.
