@@ -87,7 +87,12 @@ impl<P: RemoteProvider> Pipeline<P> {
             response.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
         let timeouts = &self.config.timeouts;
         let thinks = request.model.as_deref().is_some_and(|model| self.provider.is_reasoning_model(model));
-        let first = if thinks { timeouts.first_content_reasoning } else { timeouts.first_content };
+        let first = match kind {
+            // All of it is waited for, as for any answer in one piece.
+            BodyKind::Json { .. } => timeouts.head_unary,
+            _ if thinks => timeouts.first_content_reasoning,
+            _ => timeouts.first_content,
+        };
         let body = response.into_body();
         let mut stream = Box::new(RelayStream::new(attempt, body, kind, length, &self.config, first));
         stream.commit(run).await?;
