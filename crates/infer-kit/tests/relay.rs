@@ -34,7 +34,7 @@ async fn rows_and_budgets_know_what_was_passed_on() {
     let sent = upstream.requests();
     let body = String::from_utf8(sent.first().unwrap().body.to_vec()).unwrap();
     assert_eq!(body, r#"{"model": "gpt-4o-mini", "input": "hello", "stream": true}"#);
-    let mut cut = inference.relay(respond("openai/sim-cut")).await.unwrap().body;
+    let cut = inference.relay(respond("openai/sim-cut")).await.unwrap().body;
     assert!(cut.any(|piece| async move { piece.is_err() }).await);
     let refused = inference.relay(respond("openai/sim-error-503")).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Overloaded);

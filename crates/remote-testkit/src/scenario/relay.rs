@@ -165,7 +165,8 @@ pub async fn a_relay_is_retried_before_its_first_event(stage: Stage) -> Verdict 
 /// What was otherwise.
 pub async fn a_relay_that_is_cut_is_an_error(stage: Stage) -> Verdict {
     let beginning = [created(&stage), delta("Hel")];
-    let half = completed(&stage).split_off(40);
+    let mut half = completed(&stage);
+    half.truncate(40);
     let scripts = [
         Script::events(beginning.clone()),
         Script::events(beginning.clone()).acts([Act::bytes(half), Act::Break]),
