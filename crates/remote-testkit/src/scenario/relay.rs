@@ -15,7 +15,7 @@ use crate::{Act, Rig, Script, Stage};
 fn request(stage: &Stage) -> RelayRequest {
     let model = &stage.subject.model;
     let body =
-        format!("{{ \"input\" : {:?},\n\t\"n\": 1.00, \"model\":{model:?} , \"stream\": true}}\n", PROMPT);
+        format!("{{ \"input\" : {PROMPT:?},\n\t\"n\": 1.00, \"model\":{model:?} , \"stream\": true}}\n");
     RelayRequest::new(RelayMethod::Post, "/responses").with_json(body)
 }
 
