@@ -1,6 +1,5 @@
 //! Requests that are passed on, through everything that a configuration describes.
 #![cfg(feature = "openai")]
-#![expect(clippy::unwrap_used, reason = "a test")]
 
 use futures_util::StreamExt as _;
 use inference::Inference;

@@ -1,11 +1,10 @@
 //! Recorded Responses bodies, passed on: byte for byte, with the usage, the price and the error they tell of.
-#![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
-use infer_core::{ErrorKind, FinishKind, ModelRunner as _, RelayMethod, RelayRequest, Usage};
+use infer_core::{ErrorKind, FinishKind, FinishReason, ModelRunner as _, RelayMethod, RelayRequest, Usage};
 use remote_core::meter::Outcome;
 use remote_core::session::SessionSnapshot;
 use remote_core::{ProviderConfig as _, RemoteProvider as _, RemoteRunner};
@@ -64,7 +63,7 @@ async fn recorded_responses_pass_byte_for_byte_and_are_counted() {
             let calls = records.calls();
             let call = calls.first().unwrap();
             assert_eq!((call.outcome, call.served_model()), (outcome, "gpt-5-2025-08-07"), "{file}");
-            assert_eq!(call.finish.as_ref().map(|finish| finish.kind()), finish, "{file}");
+            assert_eq!(call.finish.as_ref().map(FinishReason::kind), finish, "{file}");
             let price = runner.provider().price("gpt-5-2025-08-07").unwrap();
             if let Some(expect) = expect {
                 assert_eq!((call.usage, call.estimated), (Some(expect), false), "{file}");
