@@ -9,6 +9,7 @@
 //!   was cut never looks whole.
 //! - **The commit point** is the first piece of content. [`ModelRunner::execute`] resolves there; before it a call may
 //!   be repeated, after it never.
+//! - What no type here describes is passed on byte for byte, as a [`RelayRequest`] and its [`RelayAnswer`].
 //! - What follows from an error is written in one table, [`ErrorKind::policy`].
 //! - Money is counted in whole pico-dollars ([`Usd`]); a model without a known price is unpriced, never free.
 //! - A [`Codec`] is a wire format seen from a client: pure functions from bytes to values.
@@ -41,6 +42,7 @@ mod origin;
 mod policy;
 mod prices;
 pub mod raw;
+mod relay;
 mod request_id;
 mod routing;
 mod runner;
@@ -67,6 +69,7 @@ pub use message::{
 pub use origin::Origin;
 pub use policy::{BreakerEffect, ErrorClass, ErrorKind, Policy, Retryability};
 pub use prices::{LongContext, Price, PriceError, PriceTable};
+pub use relay::{RelayAnswer, RelayBody, RelayMethod, RelayRequest};
 pub use request_id::RequestId;
 pub use routing::{Failover, Routing, Tried};
 pub use runner::{Capabilities, ModelRunner, RunnerInfo};

@@ -7,7 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::{
-    CostEstimate, EmbedBatch, Embeddings, ExecuteBatch, Health, InferenceError, ListedModel, RunHandle,
+    CostEstimate, EmbedBatch, Embeddings, ExecuteBatch, Health, InferenceError, ListedModel, RelayAnswer,
+    RelayRequest, RunHandle,
 };
 
 /// Something that runs requests: a provider, or anything built over providers.
@@ -34,6 +35,20 @@ pub trait ModelRunner: Send + Sync + fmt::Debug {
     /// As for [`ModelRunner::execute`]; [`InferenceError::InvalidRequest`] where there are no embeddings.
     async fn embed(&self, _batch: EmbedBatch) -> Result<Embeddings, InferenceError> {
         Err(InferenceError::invalid_request(format!("{} has no embeddings", self.info().name)))
+    }
+
+    /// Passes on a request of a route that is not modelled here, and its answer, byte for byte.
+    ///
+    /// Resolves at the *commit point*: with the first whole event of a stream, with the whole of a JSON answer, with the
+    /// first piece of anything else. Dropping the future or the answer cancels.
+    ///
+    /// # Errors
+    /// As for [`ModelRunner::execute`], an answer of status 400 and above included;
+    /// [`InferenceError::InvalidRequest`] where nothing is passed on.
+    async fn relay(&self, request: RelayRequest) -> Result<RelayAnswer, InferenceError> {
+        let (name, method, path) = (&self.info().name, request.method.name(), &request.path);
+        let what = format!("{name} passes on no requests: {method} {path}: ask a provider that does");
+        Err(InferenceError::invalid_request(what))
     }
 
     /// The models that can be asked for. Dropping the future cancels.
@@ -134,6 +149,10 @@ macro_rules! forward {
 
             async fn embed(&self, batch: EmbedBatch) -> Result<Embeddings, InferenceError> {
                 (**self).embed(batch).await
+            }
+
+            async fn relay(&self, request: RelayRequest) -> Result<RelayAnswer, InferenceError> {
+                (**self).relay(request).await
             }
 
             async fn models(&self) -> Result<Vec<ListedModel>, InferenceError> {

@@ -213,6 +213,10 @@ impl Gate for BudgetKeeper {
             Request::Vectors(batch) => {
                 (&batch.request_id, &batch.routing, batch.user.as_deref(), input_tokens(batch))
             }
+            // What sets no model to work costs nothing.
+            Request::Relay(request) if request.method.is_billed() => {
+                (&request.request_id, &request.routing, request.user.as_deref(), request.input_tokens())
+            }
             _ => return Verdict::Allow,
         };
         let provider: Arc<str> = plea.provider.into();

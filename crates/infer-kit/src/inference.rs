@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use infer_core::{
     CostEstimate, EmbedBatch, Embeddings, ExecuteBatch, Health, InferenceError, ListedModel, ModelRunner,
-    RunHandle, RunnerInfo,
+    RelayAnswer, RelayRequest, RunHandle, RunnerInfo,
 };
 use infer_router::{FactsOf, Provider, Registry, Router};
 use infer_store::Ledger;
@@ -390,6 +390,11 @@ impl ModelRunner for Inference {
         self.named(&mut batch.model);
         self.inner.plan.stores.wait_for_room().await;
         self.inner.router.embed(batch).await
+    }
+
+    async fn relay(&self, request: RelayRequest) -> Result<RelayAnswer, InferenceError> {
+        self.inner.plan.stores.wait_for_room().await;
+        self.inner.router.relay(request).await
     }
 
     async fn models(&self) -> Result<Vec<ListedModel>, InferenceError> {

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use futures_core::Stream;
 use infer_core::{
     CostEstimate, EmbedBatch, EmbedInput, Embeddings, ExecuteBatch, Health, InferenceError, ListedModel,
-    ModelRunner, RequestId, RunHandle, RunnerInfo, Served, TokenChunk, TokenStream,
+    ModelRunner, RelayAnswer, RelayRequest, RequestId, RunHandle, RunnerInfo, Served, TokenChunk,
 };
 use infer_store::Clock;
 use remote_core::Operation;
@@ -36,11 +36,26 @@ impl Recorded {
         tokens: u64,
         account: Account,
     ) -> Watch {
+        self.watch(self.subject(operation, model, id, tokens, account))
+    }
+
+    fn subject(
+        &self,
+        operation: Operation,
+        model: &str,
+        id: &RequestId,
+        tokens: u64,
+        account: Account,
+    ) -> Subject {
         let info = self.inner.info();
         let mut subject = Subject::new(info.provider, Arc::clone(&info.name), operation, model, id.clone());
         // Read back at four bytes a token.
         subject.prompt_bytes = tokens.saturating_mul(4);
         subject.account = account;
+        subject
+    }
+
+    fn watch(&self, subject: Subject) -> Watch {
         let now = Instant::now();
         let mut call = CallTimer::begin(subject, Clock::system().now(), now);
         let attempt = call.attempt(now);
@@ -65,6 +80,10 @@ impl Watch {
     fn chunk(&mut self, chunk: &TokenChunk) {
         self.cost = chunk.cost.as_deref().copied().or(self.cost);
         self.note(|attempt, now| attempt.chunk(now, chunk));
+    }
+
+    fn received(&mut self, piece: &impl AsRef<[u8]>) {
+        self.note(|attempt, _| attempt.received(piece.as_ref().len()));
     }
 
     fn end(&mut self, outcome: Outcome) {
@@ -108,7 +127,9 @@ impl ModelRunner for Recorded {
         }
         .await;
         match ended {
-            Ok((meta, Err(stream))) => Ok(RunHandle::streaming(meta, Watched { inner: Some(stream), watch })),
+            Ok((meta, Err(stream))) => {
+                Ok(RunHandle::streaming(meta, Watched { inner: Some(stream), watch, note: Watch::chunk }))
+            }
             Ok((meta, Ok(whole))) => {
                 watch.cost = whole.cost;
                 let finish = whole.finish().cloned();
@@ -135,6 +156,30 @@ impl ModelRunner for Recorded {
                 watch.note(|attempt, now| attempt.whole(now, vectors.usage, served, None));
                 watch.end(Outcome::Completed);
                 Ok(vectors)
+            }
+            Err(error) => {
+                watch.end(Outcome::Failed(error.kind()));
+                Err(error)
+            }
+        }
+    }
+
+    async fn relay(&self, request: RelayRequest) -> Result<RelayAnswer, InferenceError> {
+        let account = Account::of(&request.routing, request.user.as_deref());
+        let model = request.model.as_deref().unwrap_or_default();
+        let tokens = request.input_tokens();
+        let mut subject = self.subject(Operation::Relay, model, &request.request_id, tokens, account);
+        subject.is_billed = request.method.is_billed();
+        let mut watch = self.watch(subject);
+        match self.inner.relay(request).await {
+            Ok(answer) => {
+                let RelayAnswer { meta, status, headers, body, .. } = answer;
+                watch.note(|attempt, now| {
+                    attempt.named(meta.upstream_request_id.clone());
+                    attempt.head(now, status);
+                });
+                let note = Watch::received;
+                Ok(RelayAnswer::new(meta, status, headers, Watched { inner: Some(body), watch, note }))
             }
             Err(error) => {
                 watch.end(Outcome::Failed(error.kind()));
@@ -170,15 +215,19 @@ pub(crate) fn input_tokens(batch: &EmbedBatch) -> u64 {
     tokens.sum()
 }
 
+type Pieces<T> = Pin<Box<dyn Stream<Item = Result<T, InferenceError>> + Send>>;
+
 /// A stream that is recorded as it passes.
-struct Watched {
+struct Watched<T> {
     /// None once it has ended.
-    inner: Option<TokenStream>,
+    inner: Option<Pieces<T>>,
     watch: Watch,
+    /// What a piece says.
+    note: fn(&mut Watch, &T),
 }
 
-impl Stream for Watched {
-    type Item = Result<TokenChunk, InferenceError>;
+impl<T> Stream for Watched<T> {
+    type Item = Result<T, InferenceError>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
@@ -186,7 +235,7 @@ impl Stream for Watched {
         let polled = inner.as_mut().poll_next(cx);
         match &polled {
             Poll::Ready(Some(Ok(chunk))) => {
-                this.watch.chunk(chunk);
+                (this.note)(&mut this.watch, chunk);
                 return polled;
             }
             Poll::Ready(Some(Err(error))) => this.watch.end(Outcome::Failed(error.kind())),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use infer_core::{Content, EmbedBatch, EmbedInput, ExecuteBatch, Messages, Part};
+use infer_core::{Content, EmbedBatch, EmbedInput, ExecuteBatch, Messages, Part, RelayRequest};
 
 use crate::needs::Needs;
 use crate::policy::sticky;
@@ -50,6 +50,8 @@ pub(crate) struct Ask {
     pub(crate) key: u64,
     pub(crate) pin: Option<String>,
     pub(crate) streaming: bool,
+    /// The only name that the model may have at a target.
+    pub(crate) fixed_model: Option<String>,
 }
 
 /// About four bytes make a token of English text, and a fifth less leaves room for text that is cheaper than that.
@@ -72,6 +74,7 @@ impl Ask {
             key: if wants.key { sticky::key_of(batch) } else { 0 },
             pin: batch.routing.pin.clone(),
             streaming: batch.is_streaming(),
+            fixed_model: None,
         }
     }
 
@@ -91,6 +94,19 @@ impl Ask {
             key: batch.routing.sticky_key.as_deref().map_or(0, sticky::key_of_text),
             pin: batch.routing.pin.clone(),
             streaming: false,
+            fixed_model: None,
+        }
+    }
+
+    /// The same for a request that is passed on. What it needs and how long it is, is between caller and upstream.
+    pub(crate) fn of_relay(request: &RelayRequest, rest: String) -> Self {
+        Self {
+            rest,
+            key: request.routing.sticky_key.as_deref().map_or(0, sticky::key_of_text),
+            pin: request.routing.pin.clone(),
+            streaming: request.is_streaming(),
+            fixed_model: request.model.clone().filter(|_| request.has_fixed_model()),
+            ..Self::default()
         }
     }
 

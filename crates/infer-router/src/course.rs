@@ -153,7 +153,8 @@ impl<'a, W: Work> Course<'a, W> {
                     }
                 };
                 if let Some(start) = start {
-                    let hold_back = self.route.hold_back.filter(|_| self.failover != Failover::Never);
+                    let may_race = W::MAY_RACE && self.failover != Failover::Never;
+                    let hold_back = self.route.hold_back.filter(|_| may_race);
                     next_at = hold_back.and_then(|time| Instant::now().checked_add(time));
                     running.push(self.begin(start));
                 } else if running.is_empty() && ended.is_none() {

@@ -4,7 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use infer_core::{CostEstimate, EmbedBatch, ErrorKind, ExecuteBatch, InferenceError, ModelRunner, Usage};
+use infer_core::{
+    CostEstimate, EmbedBatch, ErrorKind, ExecuteBatch, InferenceError, ModelRunner, RelayRequest, Usage,
+};
 
 /// Says whether a call may go to a target. Asked right before every try, so what it reserves is about to be spent.
 #[async_trait]
@@ -31,7 +33,7 @@ pub struct Plea<'a> {
     runner: &'a dyn ModelRunner,
 }
 
-/// A request of either kind.
+/// A request of any kind.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Request<'a> {
@@ -39,6 +41,8 @@ pub enum Request<'a> {
     Answer(&'a ExecuteBatch),
     /// For vectors.
     Vectors(&'a EmbedBatch),
+    /// One that is passed on as it is.
+    Relay(&'a RelayRequest),
 }
 
 impl<'a> Plea<'a> {
@@ -53,11 +57,11 @@ impl<'a> Plea<'a> {
         Self { route, provider, model, request, patience, runner }
     }
 
-    /// What the call would cost at least, as far as the provider knows. `None` for vectors.
+    /// What the call would cost at least, as far as the provider knows. `None` for all but answers.
     pub fn estimate(&self) -> Option<CostEstimate> {
         match self.request {
             Request::Answer(batch) => self.runner.estimate(batch),
-            Request::Vectors(_) => None,
+            Request::Vectors(_) | Request::Relay(_) => None,
         }
     }
 }

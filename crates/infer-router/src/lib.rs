@@ -10,6 +10,7 @@ mod names;
 mod needs;
 mod policy;
 mod registry;
+mod relay;
 mod route;
 mod router;
 mod shadow;

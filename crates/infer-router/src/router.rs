@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use infer_core::{
     CostEstimate, EmbedBatch, Embeddings, ExecuteBatch, Health, InferenceError, ListedModel, ModelRunner,
-    RunHandle, RunnerInfo,
+    RelayAnswer, RelayRequest, RunHandle, RunnerInfo,
 };
 use tokio::time::Instant;
 use tracing::Instrument as _;
@@ -32,10 +32,10 @@ use crate::work::Answer;
 /// Dropping it ends the copies that run for shadow targets; calls keep what they need and go on.
 pub struct Router {
     info: RunnerInfo,
-    table: ArcSwap<Table>,
-    gate: Option<Arc<dyn Gate>>,
+    pub(crate) table: ArcSwap<Table>,
+    pub(crate) gate: Option<Arc<dyn Gate>>,
     count: Option<TokenCount>,
-    dice: Mutex<fastrand::Rng>,
+    pub(crate) dice: Mutex<fastrand::Rng>,
     shadows: Shadows,
 }
 
@@ -180,7 +180,7 @@ impl Router {
 }
 
 /// The route for `model`; one that no route knows is the pinned provider's own.
-fn resolve(table: &Table, model: &str, pin: Option<&str>) -> Result<Resolved, InferenceError> {
+pub(crate) fn resolve(table: &Table, model: &str, pin: Option<&str>) -> Result<Resolved, InferenceError> {
     let resolved = table.resolve(model);
     match pin.filter(|_| table.direct) {
         Some(pin) if resolved.is_err() && table.registry.provider(pin).is_some() => {
@@ -276,6 +276,10 @@ impl ModelRunner for Router {
         won.answer.provider = Some(won.provider);
         won.answer.tried = won.tried;
         Ok(won.answer)
+    }
+
+    async fn relay(&self, request: RelayRequest) -> Result<RelayAnswer, InferenceError> {
+        self.pass_on(request).await
     }
 
     /// The names of routes and aliases, and where `provider/model` is allowed, what each provider lists under its name.

@@ -121,6 +121,29 @@ impl Table {
         })
     }
 
+    /// Where calls go that name no model: to the pinned provider, by the default route, or to the only provider.
+    ///
+    /// # Errors
+    /// [`InferenceError::InvalidRequest`] with the ways to say where.
+    pub(crate) fn nameless(&self, pin: Option<&str>) -> Result<Resolved, InferenceError> {
+        let whole = |provider: &str| {
+            let found = self.wild.iter().find(|(head, _)| head.strip_suffix('/') == Some(provider));
+            found.map(|(_, route)| Arc::clone(route))
+        };
+        let mut names = self.registry.names();
+        let only = names.next().filter(|_| names.next().is_none());
+        let route = pin.and_then(whole).or_else(|| self.default.clone()).or_else(|| whole(only?));
+        match route {
+            Some(route) => Ok(Resolved { route, rest: String::new() }),
+            None => {
+                let known = self.registry.names().take(8).collect::<Vec<_>>().join(", ");
+                Err(InferenceError::invalid_request(format!(
+                    "the request names no model, so nothing says which provider it is for: pin it to one of {known}, or set default_route"
+                )))
+            }
+        }
+    }
+
     /// The route of exactly this name, aliases included.
     pub(crate) fn exact(&self, name: &str) -> Option<&Arc<Route>> {
         let mut meant = name;

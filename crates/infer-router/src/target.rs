@@ -79,6 +79,8 @@ pub(crate) enum Refusal {
     NotPinned,
     /// The model is known to lack these.
     Lacks(Needs),
+    /// It calls the model by another name, which cannot be put into the call.
+    Renames,
     /// The call is longer than this.
     TooLong(u64),
     /// The context is not known to be larger than the one that did not suffice.
@@ -94,6 +96,9 @@ impl fmt::Display for Refusal {
         match self {
             Self::NotPinned => f.write_str("is of another provider"),
             Self::Lacks(needs) => write!(f, "lacks {needs}"),
+            Self::Renames => {
+                f.write_str("has another name for the model, which cannot be put into this body")
+            }
             Self::TooLong(window) => write!(f, "takes {window} tokens"),
             Self::NotLarger => f.write_str("is not known to take more"),
             Self::Tried => f.write_str("was asked"),
@@ -152,6 +157,9 @@ impl Target {
     pub(crate) fn refusal(&self, ask: &Ask, passed: &Passed) -> Option<Refusal> {
         if ask.pin.as_deref().is_some_and(|pin| pin != &**self.provider.name()) {
             return Some(Refusal::NotPinned);
+        }
+        if ask.fixed_model.as_deref().is_some_and(|name| name != self.model.name(&ask.rest)) {
+            return Some(Refusal::Renames);
         }
         let facts = self.facts(&ask.rest);
         let lacks = facts.lacks.both(ask.needs);

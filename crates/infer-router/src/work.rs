@@ -1,4 +1,4 @@
-//! The two kinds of calls that can be sent to one target after another.
+//! The kinds of calls that can be sent to one target after another.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,12 +16,14 @@ use crate::target::Changes;
 /// A call that can be sent to one target after another, as its batch.
 pub(crate) trait Work: Clone + Send + Sync + 'static {
     type Out: Send + 'static;
+    /// Whether two targets may be asked at a time.
+    const MAY_RACE: bool = true;
 
     fn request_id(&self) -> &RequestId;
     fn deadline(&self) -> Option<Duration>;
     fn routing(&self) -> &Routing;
-    /// Makes it what a target of `route` is asked for.
-    fn readdress(&mut self, model: &str, route: &Arc<str>, changes: Changes);
+    /// What a target of `route` is asked for; `None` where it cannot be asked for that model.
+    fn readdress(self, model: &str, route: &Arc<str>, changes: Changes) -> Option<Self>;
     fn request(&self) -> Request<'_>;
     fn run(
         self,
@@ -49,9 +51,8 @@ impl<W: Work> Copies<W> {
         changes: Changes,
         is_last: bool,
     ) -> Option<W> {
-        let mut batch = if is_last { self.batch.take() } else { self.batch.clone() }?;
-        batch.readdress(model, route, changes);
-        Some(batch)
+        let batch = if is_last { self.batch.take() } else { self.batch.clone() }?;
+        batch.readdress(model, route, changes)
     }
 }
 
@@ -76,10 +77,11 @@ impl Work for ExecuteBatch {
         &self.routing
     }
 
-    fn readdress(&mut self, model: &str, route: &Arc<str>, changes: Changes) {
+    fn readdress(mut self, model: &str, route: &Arc<str>, changes: Changes) -> Option<Self> {
         model.clone_into(&mut self.model);
         self.routing.route = Some(Arc::clone(route));
-        changes.apply(self);
+        changes.apply(&mut self);
+        Some(self)
     }
 
     fn request(&self) -> Request<'_> {
@@ -121,9 +123,10 @@ impl Work for EmbedBatch {
         &self.routing
     }
 
-    fn readdress(&mut self, model: &str, route: &Arc<str>, _: Changes) {
+    fn readdress(mut self, model: &str, route: &Arc<str>, _: Changes) -> Option<Self> {
         model.clone_into(&mut self.model);
         self.routing.route = Some(Arc::clone(route));
+        Some(self)
     }
 
     fn request(&self) -> Request<'_> {

@@ -14,6 +14,8 @@ mod gates;
 mod laws;
 #[path = "routing/naming.rs"]
 mod naming;
+#[path = "routing/relaying.rs"]
+mod relaying;
 #[path = "routing/reloading.rs"]
 mod reloading;
 #[path = "routing/scripted.rs"]

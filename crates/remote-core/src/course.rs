@@ -125,6 +125,10 @@ pub(crate) fn limit_key(call: Call<'_>) -> Option<Cow<'_, str>> {
     match call {
         Call::Generate(batch) => Some(batch.model.as_str().into()),
         Call::Embed(batch) => Some(format!("embeddings {}", batch.model).into()),
-        Call::Models | Call::Health => None,
+        // What sets a model to work counts as any other call for it.
+        Call::Relay(request) if request.method.is_billed() => {
+            Some(request.model.as_deref().unwrap_or_default().into())
+        }
+        Call::Models | Call::Health | Call::Relay(_) => None,
     }
 }

@@ -16,7 +16,7 @@ use tracing::debug;
 use crate::context::Attempt;
 use crate::course::limit_key;
 use crate::pipeline::{Pipeline, Plan};
-use crate::provider::RemoteProvider;
+use crate::provider::{Operation, RemoteProvider};
 use crate::retry::RetryState;
 use crate::run::{Admission, Leave, Run};
 use crate::transport::{TransportBody, TransportError};
@@ -45,7 +45,9 @@ impl<P: RemoteProvider> Pipeline<P> {
         request: Request<Bytes>,
     ) -> Result<Response<TransportBody>, TransportError> {
         let mut first = pin!(self.transport.send(request));
-        let Some(after) = self.config.hedge.after else { return first.await };
+        // What is passed on may make something, and sent twice it would make two.
+        let is_safe = plan.call.operation() != Operation::Relay;
+        let Some(after) = self.config.hedge.after.filter(|_| is_safe) else { return first.await };
         if let Ok(answer) = timeout(after, first.as_mut()).await {
             return answer;
         }

@@ -18,6 +18,10 @@
 //! - **Redirects are refused**, since following one could carry the key to another host.
 //! - **Keys cannot be printed** ([`session::Secret`]), and are taken out of what an upstream says.
 //! - **Dropping cancels**: the connection closes at once, in every phase.
+//! - **What is not modelled passes through** ([`ModelRunner::relay`](infer_core::ModelRunner::relay)): byte for byte, under
+//!   all of the above. Event streams are watched for their last event and for errors; the first whole event is the commit
+//!   point, as the whole of a JSON answer is and the first piece of anything else. Only what a POST sets to work is billed
+//!   and counted against limits, and nothing of it is sent twice at a time.
 //!
 //! # Features
 //!
@@ -28,6 +32,7 @@ pub mod address;
 mod body;
 pub mod breaker;
 mod breakers;
+mod clock;
 pub mod config;
 mod context;
 mod course;
@@ -39,6 +44,10 @@ mod parts;
 mod pipeline;
 mod presets;
 mod provider;
+mod relay;
+mod relay_address;
+mod relay_read;
+mod relay_stream;
 pub mod retry;
 mod run;
 mod runner;

@@ -34,7 +34,7 @@ use crate::config::RemoteConfig;
 use crate::context::Attempt;
 use crate::headers;
 use crate::meter::{Account, CallTimer, Subject, call_span};
-use crate::provider::{Call, RemoteProvider};
+use crate::provider::{Call, Operation, RemoteProvider};
 use crate::retry::RetryState;
 use crate::run::{Gates, Run};
 use crate::session::SessionHandle;
@@ -173,9 +173,14 @@ impl<P: RemoteProvider> Pipeline<P> {
             plan.request_id.clone(),
         );
         subject.prompt_bytes = plan.body.len() as u64;
+        if let Call::Relay(request) = plan.call {
+            subject.is_billed = request.method.is_billed();
+            subject.prompt_bytes = request.input_tokens().saturating_mul(4);
+        }
         subject.account = match plan.call {
             Call::Generate(batch) => Account::of(&batch.routing, batch.user.as_deref()),
             Call::Embed(batch) => Account::of(&batch.routing, batch.user.as_deref()),
+            Call::Relay(request) => Account::of(&request.routing, request.user.as_deref()),
             Call::Models | Call::Health => Account::default(),
         };
         let span = call_span(&subject);
@@ -226,7 +231,8 @@ impl<P: RemoteProvider> Pipeline<P> {
             limits.learn(told);
         }
         debug!(request_id = %plan.request_id, status = status.as_u16(), "response head");
-        if status != StatusCode::OK {
+        let is_relayed = plan.call.operation() == Operation::Relay && status.is_success();
+        if status != StatusCode::OK && !is_relayed {
             return Err(self.refused(&attempt, response).await);
         }
         let mut meta = RunMeta::new(Arc::clone(&self.provider.info().name), plan.request_id.clone());
@@ -269,14 +275,18 @@ impl<P: RemoteProvider> Pipeline<P> {
         let streaming = matches!(call, Call::Generate(batch) if batch.is_streaming());
         let asks = matches!(call, Call::Models | Call::Health);
         let mut request = Request::new(body);
-        *request.method_mut() = if asks { Method::GET } else { Method::POST };
         request.uri_mut().clone_from(&attempt.uri);
-        let headers = request.headers_mut();
-        headers.reserve(6);
-        if !asks {
-            headers.insert(CONTENT_TYPE, JSON);
+        request.headers_mut().reserve(6);
+        if let Call::Relay(relayed) = call {
+            crate::relay::write_head(relayed, &mut request)?;
+        } else {
+            *request.method_mut() = if asks { Method::GET } else { Method::POST };
+            if !asks {
+                request.headers_mut().insert(CONTENT_TYPE, JSON);
+            }
+            request.headers_mut().insert(ACCEPT, if streaming { EVENTS } else { JSON });
         }
-        headers.insert(ACCEPT, if streaming { EVENTS } else { JSON });
+        let headers = request.headers_mut();
         headers.extend(attempt.session.headers().iter().map(|(name, value)| (name.clone(), value.clone())));
         self.provider.authorize(&attempt.session, &mut request)?;
         Ok(request)

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, Uri};
 use infer_core::{
-    Codec, EmbedBatch, ErrorBody, ErrorKind, ExecuteBatch, InferenceError, ModelRunner, Price, RunnerFactory,
-    RunnerInfo,
+    Codec, EmbedBatch, ErrorBody, ErrorKind, ExecuteBatch, InferenceError, ModelRunner, Price, RelayRequest,
+    RunnerFactory, RunnerInfo,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -32,6 +32,8 @@ pub enum Call<'a> {
     Models,
     /// Whether it answers.
     Health,
+    /// Whatever the request says, passed on as it is.
+    Relay(&'a RelayRequest),
 }
 
 /// The kinds of calls. Each has a breaker of its own.
@@ -46,11 +48,13 @@ pub enum Operation {
     Models = 2,
     /// Signs of life.
     Health = 3,
+    /// Requests that are passed on as they are.
+    Relay = 4,
 }
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Self; 4] = [Self::Generate, Self::Embed, Self::Models, Self::Health];
+    pub const ALL: [Self; 5] = [Self::Generate, Self::Embed, Self::Models, Self::Health, Self::Relay];
 
     /// The name in logs and metrics; of those that OpenTelemetry knows, its own.
     pub const fn name(self) -> &'static str {
@@ -59,12 +63,13 @@ impl Operation {
             Self::Embed => "embeddings",
             Self::Models => "models",
             Self::Health => "health",
+            Self::Relay => "relay",
         }
     }
 
     /// Whether an upstream bills it and counts it against its limits.
     pub const fn is_billed(self) -> bool {
-        matches!(self, Self::Generate | Self::Embed)
+        matches!(self, Self::Generate | Self::Embed | Self::Relay)
     }
 }
 
@@ -76,6 +81,7 @@ impl Call<'_> {
             Self::Embed(_) => Operation::Embed,
             Self::Models => Operation::Models,
             Self::Health => Operation::Health,
+            Self::Relay(_) => Operation::Relay,
         }
     }
 
@@ -84,6 +90,7 @@ impl Call<'_> {
         match self {
             Self::Generate(batch) => &batch.model,
             Self::Embed(batch) => &batch.model,
+            Self::Relay(request) => request.model.as_deref().unwrap_or_default(),
             Self::Models | Self::Health => "",
         }
     }
@@ -126,6 +133,11 @@ pub trait RemoteProvider: Send + Sync + fmt::Debug + 'static {
 
     /// The price of `model`, or `None` when it is not known. Unknown is never free.
     fn price(&self, model: &str) -> Option<&Price>;
+
+    /// What the upstream calls `model` in the body of a request that is passed on; the same unless told.
+    fn upstream_model<'a>(&'a self, model: &'a str) -> &'a str {
+        model
+    }
 
     /// How much may stand in one request for vectors; larger batches are split. No limit unless told.
     fn embed_limits(&self, _model: &str) -> EmbedLimits {

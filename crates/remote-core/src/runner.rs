@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use http::Uri;
 use infer_core::{
     Content, CostEstimate, EmbedBatch, Embeddings, ExecuteBatch, Health, InferenceError, ListedModel,
-    Messages, ModelRunner, RunHandle, RunnerInfo, Usage,
+    Messages, ModelRunner, RelayAnswer, RelayRequest, RunHandle, RunnerInfo, Usage,
 };
 use tokio::time::Instant;
 
@@ -216,6 +216,10 @@ impl<P: RemoteProvider> ModelRunner for RemoteRunner<P> {
     async fn embed(&self, batch: EmbedBatch) -> Result<Embeddings, InferenceError> {
         let limits = self.pipeline.provider.embed_limits(&batch.model);
         parts::embed(&self.pipeline, batch, limits).await
+    }
+
+    async fn relay(&self, request: RelayRequest) -> Result<RelayAnswer, InferenceError> {
+        self.pipeline.relay(request).await
     }
 
     async fn models(&self) -> Result<Vec<ListedModel>, InferenceError> {

@@ -10,11 +10,12 @@ use std::fmt;
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, Request, Uri};
-use infer_core::{Capabilities, InferenceError, Price, PriceTable, Rates, RunnerInfo};
+use infer_core::{Capabilities, InferenceError, Price, PriceTable, Rates, RelayRequest, RunnerInfo};
 use url::Url;
 
 use crate::address;
 use crate::provider::{Call, Operation};
+use crate::relay_address;
 use crate::session::{Secret, SessionSnapshot};
 
 /// The settings that make a [`Site`]. Those of [`provider_settings!`](crate::provider_settings) hand them over by
@@ -159,6 +160,9 @@ impl Site {
     /// # Errors
     /// [`InferenceError::InvalidRequest`] for a kind of call without a [route](Self::with_route).
     pub fn endpoint(&self, call: Call<'_>) -> Result<Uri, InferenceError> {
+        if let Call::Relay(request) = call {
+            return self.relay("", request);
+        }
         let operation = call.operation();
         self.routes.get(operation as usize).cloned().flatten().ok_or_else(|| {
             let (kind, word) = (self.info.provider, operation.name());
@@ -184,6 +188,15 @@ impl Site {
             path.pop_if_empty().extend(parts);
         }
         address::route(&url, "", &self.query)
+    }
+
+    /// Where a request that is passed on goes: to its own path below the base URL and `below`, with its own query after the
+    /// operator's parameters. `below` is empty or a path with a slash in front.
+    ///
+    /// # Errors
+    /// [`InferenceError::InvalidRequest`] for a path or a query that would lead elsewhere.
+    pub fn relay(&self, below: &str, request: &RelayRequest) -> Result<Uri, InferenceError> {
+        relay_address::relayed(&self.base, below, &self.query, request)
     }
 
     /// Writes the operator's headers into `request`.

@@ -99,6 +99,11 @@ impl Framer {
         Ok(None)
     }
 
+    /// How many of the bytes pushed belong to no event yet. After an error, 0.
+    pub fn pending(&self) -> usize {
+        self.tail.len() + self.unread.len()
+    }
+
     /// Where the current block ends in `unread`; remembers how far it looked.
     fn find_block_end(&mut self) -> Option<usize> {
         let bytes: &[u8] = &self.unread;

@@ -142,7 +142,7 @@ impl<P: RemoteProvider> Pipeline<P> {
         let now = Instant::now();
         run.note(|timer| timer.whole(now, usage, served, finish));
         // What costs an upstream next to nothing says nothing about how much it can bear.
-        if run.subject().operation.is_billed() || retry.paid() > 0 {
+        if run.subject().is_billed || retry.paid() > 0 {
             self.gates.with_budget(|budget| budget.deposit(retry.paid()));
         }
         let (served, cost) = run.complete(now);

@@ -20,6 +20,8 @@ mod limits;
 mod listing;
 #[path = "resilience/records.rs"]
 mod records;
+#[path = "resilience/relay.rs"]
+mod relay;
 #[path = "resilience/retries.rs"]
 mod retries;
 #[path = "common/rig.rs"]

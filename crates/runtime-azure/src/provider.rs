@@ -9,6 +9,9 @@ use wire_chat::{ChatCodec, ChatDialect};
 
 use crate::{AzureConfig, PriceScope};
 
+const DATED: &str =
+    "azure passes requests on by its v1 routes only: leave api_version out of this provider's settings";
+
 /// One Azure OpenAI resource.
 #[derive(Debug)]
 pub struct Azure {
@@ -69,6 +72,8 @@ impl RemoteProvider for Azure {
             Call::Generate(_) => &["chat", "completions"],
             Call::Embed(_) => &["embeddings"],
             Call::Models | Call::Health => &["models"],
+            Call::Relay(request) if !self.is_dated => return self.site.relay("/openai/v1", request),
+            Call::Relay(_) => return Err(InferenceError::invalid_request(DATED)),
             _ => return self.site.endpoint(call),
         };
         let deployment = if self.deployment.is_empty() { call.model() } else { &self.deployment };
@@ -101,6 +106,10 @@ impl RemoteProvider for Azure {
         let behind = self.model.as_deref().or(tells.then_some(model));
         let own = self.site.price(model).or_else(|| self.site.price(behind?));
         own.or_else(|| self.list_prices?.price(behind?))
+    }
+
+    fn upstream_model<'a>(&'a self, model: &'a str) -> &'a str {
+        if self.deployment.is_empty() { model } else { &self.deployment }
     }
 
     fn embed_limits(&self, _model: &str) -> EmbedLimits {

@@ -53,6 +53,12 @@ mod deployments {
             let provider = config(&parts, "2024-10-21").into_provider("azure")?;
             parts.runner(provider)
         },
+        skip: {
+            "relay": "dated versions pass nothing on",
+            "relay retried": "dated versions pass nothing on",
+            "relay cut": "dated versions pass nothing on",
+            "relay dropped": "dated versions pass nothing on",
+        },
     }
 }
 

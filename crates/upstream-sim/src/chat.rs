@@ -17,9 +17,9 @@ use crate::routes;
 use crate::sim::State;
 
 /// What goes out before a scripted fault, the role included.
-const EVENTS_BEFORE_A_FAULT: usize = 6;
+pub(crate) const EVENTS_BEFORE_A_FAULT: usize = 6;
 const HUGE_PIECE: &[u8] = &[b'x'; 64 << 10];
-const EVENT_STREAM: &str = "text/event-stream; charset=utf-8";
+pub(crate) const EVENT_STREAM: &str = "text/event-stream; charset=utf-8";
 
 pub(crate) fn reply(state: &State, head: &Parts, body: &Bytes) -> Reply {
     let request = match server::read_request(body) {
@@ -117,7 +117,11 @@ fn streamed(completion: Completion, request: &ChatRequest, behaviour: &Behaviour
 }
 
 /// A text of `bytes` bytes between two others, made as it is sent.
-fn huge(open: &'static str, bytes: u64, close: &'static str) -> impl Iterator<Item = Step> + Send + 'static {
+pub(crate) fn huge(
+    open: &'static str,
+    bytes: u64,
+    close: &'static str,
+) -> impl Iterator<Item = Step> + Send + 'static {
     let mut left = bytes;
     let pieces = std::iter::from_fn(move || {
         let length = usize::try_from(left).unwrap_or(usize::MAX).min(HUGE_PIECE.len());

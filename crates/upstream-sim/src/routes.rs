@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::behaviour::MODELS;
 use crate::reply::Reply;
 use crate::sim::State;
-use crate::{Behaviour, chat, embed};
+use crate::{Behaviour, chat, embed, relay};
 
 /// 2026-11-21, so that answers do not depend on the day they are made.
 pub(crate) const CREATED: u64 = 1_795_219_200;
@@ -19,10 +19,19 @@ pub(crate) fn reply(state: &State, head: &Parts, body: &Bytes) -> Reply {
     match (&head.method, path) {
         (&Method::POST, "/v1/chat/completions") => chat::reply(state, head, body),
         (&Method::POST, "/v1/embeddings") => embed::reply(state, head, body),
+        (&Method::POST, "/v1/responses") => relay::responses(state, head, body),
+        (&Method::POST, "/v1/moderations") => relay::moderations(state, head, body),
+        (&Method::POST, "/v1/audio/speech") => relay::speech(state, head, body),
         (&Method::GET, "/v1/models") => models(),
-        (method, "/v1/chat/completions" | "/v1/embeddings" | "/v1/models") => {
-            Reply::method_not_allowed(method, path)
-        }
+        (
+            method,
+            "/v1/chat/completions"
+            | "/v1/embeddings"
+            | "/v1/responses"
+            | "/v1/moderations"
+            | "/v1/audio/speech"
+            | "/v1/models",
+        ) => Reply::method_not_allowed(method, path),
         (method, _) => Reply::not_found(method, path),
     }
 }

@@ -9,8 +9,8 @@ use futures_util::StreamExt as _;
 use infer_core::cost::{Rates, from_rates};
 use infer_core::{
     Completion, CostEstimate, EmbedBatch, Embeddings, ErrorKind, ExecuteBatch, FinishKind, Health,
-    InferenceError, ListedModel, ModelRunner, Origin, RunHandle, RunMeta, RunnerInfo, TimeoutPhase,
-    TokenChunk, TransportKind, Usage,
+    InferenceError, ListedModel, ModelRunner, Origin, RelayAnswer, RelayRequest, RunHandle, RunMeta,
+    RunnerInfo, TimeoutPhase, TokenChunk, TransportKind, Usage,
 };
 use tokio::time::{Instant, sleep};
 
@@ -36,6 +36,7 @@ pub(crate) struct Scripted {
     acts: Mutex<VecDeque<Act>>,
     usual: Act,
     seen: Mutex<Vec<ExecuteBatch>>,
+    pub(crate) relayed: Mutex<Vec<RelayRequest>>,
     ready_at: Mutex<Option<Instant>>,
     rates: Option<Rates>,
     open: Arc<()>,
@@ -94,6 +95,7 @@ impl Scripted {
             acts: Mutex::new(acts.into_iter().collect()),
             usual: Act::Say("fine", Duration::ZERO),
             seen: Mutex::default(),
+            relayed: Mutex::default(),
             ready_at: Mutex::default(),
             rates: None,
             open: Arc::default(),
@@ -193,6 +195,35 @@ impl ModelRunner for Scripted {
                 Ok(vectors)
             }
         }
+    }
+
+    /// Says the text in two pieces.
+    async fn relay(&self, request: RelayRequest) -> Result<RelayAnswer, InferenceError> {
+        let open = Arc::clone(&self.open);
+        let meta = RunMeta::new(Arc::clone(&self.info.name), request.request_id.clone());
+        self.relayed.lock().unwrap().push(request);
+        let act = self.acts.lock().unwrap().pop_front().unwrap_or_else(|| self.usual.clone());
+        let (text, end, stalls) = match act {
+            Act::Say(text, after) => {
+                pause(after).await;
+                (text, None, false)
+            }
+            Act::Fail(kind, after) => {
+                pause(after).await;
+                return Err(error(&self.info.name, kind, 0));
+            }
+            Act::Break(text, kind) => (text, Some(Err(error(&self.info.name, kind, 1))), false),
+            Act::Stall(text) => (text, None, true),
+            Act::Hang => std::future::pending().await,
+        };
+        let (head, tail) = text.split_at(1);
+        let pieces = [head, tail].map(|piece| Ok(piece.into())).into_iter().chain(end);
+        let tail = futures_util::stream::iter(stalls.then_some(())).then(|()| std::future::pending());
+        let body = futures_util::stream::iter(pieces).chain(tail).map(move |piece| {
+            let _ = &open;
+            piece
+        });
+        Ok(RelayAnswer::new(meta, 200, Vec::new(), body))
     }
 
     async fn models(&self) -> Result<Vec<ListedModel>, InferenceError> {

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use futures_core::Stream;
 use infer_core::{
     Completion, CostEstimate, EmbedBatch, Embeddings, ExecuteBatch, Health, InferenceError, ListedModel,
-    ModelRunner, RunHandle, RunMeta, RunnerInfo, TokenChunk, TokenStream, Usd,
+    ModelRunner, RelayAnswer, RelayRequest, RunHandle, RunMeta, RunnerInfo, TokenChunk, TokenStream, Usd,
 };
 use tokio::time::Instant;
 
@@ -201,6 +201,11 @@ impl<R: ModelRunner> ModelRunner for CachedRunner<R> {
 
     async fn embed(&self, batch: EmbedBatch) -> Result<Embeddings, InferenceError> {
         self.inner.embed(batch).await
+    }
+
+    /// Passed on, and never kept: nobody here knows what may be answered twice.
+    async fn relay(&self, request: RelayRequest) -> Result<RelayAnswer, InferenceError> {
+        self.inner.relay(request).await
     }
 
     async fn models(&self) -> Result<Vec<ListedModel>, InferenceError> {

@@ -109,6 +109,8 @@ pub struct Subject {
     pub server: Option<Arc<str>>,
     /// What is asked for.
     pub operation: Operation,
+    /// Whether the upstream bills it. False of what is free, such as reading again what was made before.
+    pub is_billed: bool,
     /// The model asked for; empty where none is.
     pub model: String,
     /// Our name for the call.
@@ -155,6 +157,7 @@ impl Subject {
             provider: provider.into(),
             server: None,
             operation,
+            is_billed: operation.is_billed(),
             model: model.into(),
             request_id,
             prompt_bytes: 0,

@@ -126,7 +126,7 @@ impl AttemptTimer {
     /// The record of the attempt.
     pub(super) fn settle(mut self, now: Instant, outcome: Outcome, price: Option<&Price>) -> RunRecord {
         let (usage, estimated) = self.settled_usage(outcome);
-        let billed = self.record.subject.operation.is_billed();
+        let billed = self.record.subject.is_billed;
         let cost = match (usage, price) {
             _ if !billed => Cost::Known(CostEstimate::default()),
             (Some(usage), Some(price)) => {
@@ -161,7 +161,7 @@ impl AttemptTimer {
     /// anything is taken for free; one that was cut or left is not.
     fn is_billed(&self, outcome: Outcome) -> bool {
         use ErrorClass::{Local, Network, Protocol};
-        if !self.record.subject.operation.is_billed() {
+        if !self.record.subject.is_billed {
             return false;
         }
         let ours = |outcome: Outcome| {

@@ -94,6 +94,7 @@ pub fn call_span(subject: &Subject) -> Span {
         Operation::Embed => span_of!("embeddings"),
         Operation::Models => span_of!("models"),
         Operation::Health => span_of!("health"),
+        Operation::Relay => span_of!("relay"),
     }
 }
 

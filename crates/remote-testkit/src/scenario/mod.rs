@@ -8,6 +8,7 @@ pub mod breaker;
 pub mod dropped;
 pub mod records;
 pub mod refusals;
+pub mod relay;
 pub mod retries;
 pub mod routes;
 pub mod secrets;
@@ -47,6 +48,10 @@ macro_rules! __conformance_tests {
                 "models" routes::models_are_listed;
                 "health" routes::health_is_asked_once;
                 "vectors in order" routes::vectors_belong_to_their_inputs;
+                "relay" relay::bytes_pass_unchanged_both_ways;
+                "relay retried" relay::a_relay_is_retried_before_its_first_event;
+                "relay cut" relay::a_relay_that_is_cut_is_an_error;
+                "relay dropped" relay::a_relay_dropped_midway_is_cancelled;
                 "records add up" records::every_attempt_and_call_is_recorded_and_the_costs_add_up;
             }
             scripted {

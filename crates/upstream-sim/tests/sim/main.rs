@@ -10,3 +10,4 @@
 mod answers;
 mod client;
 mod faults;
+mod relay;
