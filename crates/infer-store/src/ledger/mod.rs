@@ -6,6 +6,7 @@
 mod commit;
 mod config;
 mod export;
+mod lines;
 mod names;
 mod pack;
 mod places;
@@ -14,6 +15,8 @@ mod recover;
 mod rollup;
 mod row;
 mod shared;
+#[cfg(unix)]
+mod socket;
 mod sums;
 mod writer;
 
@@ -55,6 +58,9 @@ struct Handle {
     shared: Arc<Shared>,
     orders: Mutex<Option<mpsc::Sender<Order>>>,
     thread: Mutex<Option<JoinHandle<Result<(), StoreError>>>>,
+    /// Where other processes ask.
+    #[cfg(unix)]
+    socket: Mutex<Option<socket::QuerySocket>>,
 }
 
 /// What became of the rows given to a [`Ledger`] since it was opened.
@@ -103,7 +109,10 @@ impl Ledger {
         recover::create(&path).map_err(|refusal| refusal.at(&path))?;
         let open: OpenDatabase =
             Box::new(move || redb::Database::builder().set_cache_size(cache).open(&file));
-        Self::start(&path, Some(lock), open, config, clock)
+        let ledger = Self::start(&path, Some(lock), open, config, clock)?;
+        #[cfg(unix)]
+        ledger.handle.listen(directory.as_ref());
+        Ok(ledger)
     }
 
     fn start(
@@ -123,7 +132,13 @@ impl Ledger {
             .name("infer-ledger".to_owned())
             .spawn(move || writer.run())
             .map_err(|error| StoreError::io(path, &error))?;
-        let handle = Handle { shared, orders: Mutex::new(Some(orders)), thread: Mutex::new(Some(thread)) };
+        let handle = Handle {
+            shared,
+            orders: Mutex::new(Some(orders)),
+            thread: Mutex::new(Some(thread)),
+            #[cfg(unix)]
+            socket: Mutex::default(),
+        };
         Ok(Self { handle: Arc::new(handle) })
     }
 
@@ -207,7 +222,21 @@ impl Ledger {
 }
 
 impl Handle {
+    /// Answers other processes; a ledger of which nobody can ask is one all the same.
+    #[cfg(unix)]
+    fn listen(&self, directory: &Path) {
+        match socket::QuerySocket::open(directory, Arc::clone(&self.shared)) {
+            Ok(socket) => *self.socket.lock().unwrap_or_else(PoisonError::into_inner) = Some(socket),
+            Err(error) => tracing::warn!(
+                directory = %directory.display(), %error,
+                "ledger: other processes cannot ask while this one runs: no socket there (its path may have about 100 bytes)"
+            ),
+        }
+    }
+
     fn close(&self) -> Result<(), StoreError> {
+        #[cfg(unix)]
+        drop(self.socket.lock().unwrap_or_else(PoisonError::into_inner).take());
         self.orders.lock().unwrap_or_else(PoisonError::into_inner).take();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         let result = match thread.map(JoinHandle::join) {

@@ -3,9 +3,9 @@
 //! A row keeps what differs from the row before it in its block, names as numbers and ids packed, which makes it a
 //! fifth of its JSON.
 
-use infer_core::{Usage, Usd};
+use infer_core::{ErrorKind, Usage, Usd};
 
-use super::names::{DRAWERS, Names, OTHER, SERVED, WORD, kept};
+use super::names::{DRAWERS, Dimension, Names, OTHER, SERVED, WORD, kept};
 use super::row::{LedgerRow, Outcome, RowCost};
 use crate::clock::{micros, moment};
 use crate::codec::{Reader, put_number, put_signed, put_text};
@@ -314,11 +314,15 @@ fn read_id(reader: &mut Reader<'_>) -> Option<String> {
 
 /// Gives numbers to a row's names. `served` and `word` have drawers of their own that no sum is kept by.
 pub(super) fn numbers(row: &LedgerRow, names: &mut Names) -> Numbers {
+    // A name that led to no provider may be made up by a caller: it is kept in the row, and by number only if known.
+    let made_up = row.provider.is_none() && row.outcome == Outcome::failed(ErrorKind::ModelNotFound);
     let mut numbers = [None; DRAWERS];
     for (drawer, (number, word)) in numbers.iter_mut().zip(words(row)).enumerate() {
         debug_assert!(drawer <= WORD.max(SERVED));
+        let asked = [Dimension::Route as usize, Dimension::Model as usize].contains(&drawer);
         *number = match word {
             None => Some(super::names::NONE),
+            Some(word) if made_up && asked => names.numbered(drawer, word),
             Some(word) => names.number(drawer, word),
         };
     }

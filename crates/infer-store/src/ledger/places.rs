@@ -114,10 +114,7 @@ impl RowPermit {
                 return;
             }
         }
-        if let Err((error, order)) = self.handle.send(Order::Row(Box::new(row), None)) {
-            places.give_back(1);
-            self.handle.lost(order.row(), &error);
-        }
+        self.handle.enqueue(row);
     }
 
     /// How many rows were handed in.
@@ -144,6 +141,13 @@ impl std::fmt::Debug for RowPermit {
 }
 
 impl Ledger {
+    /// Takes a row of something that a call with a [`RowPermit`] began and left behind, such as a copy of it. It never
+    /// waits, and is taken beyond the bound where there is no place.
+    pub fn write_beyond(&self, row: LedgerRow) {
+        self.handle.shared.places.take_anyway();
+        self.handle.enqueue(row);
+    }
+
     /// Reserves a place for the row of a call that is about to begin, so that it cannot be lost.
     ///
     /// While all places are taken this waits, for [`LedgerConfig::max_wait`](super::LedgerConfig::max_wait) and no longer
@@ -183,11 +187,16 @@ impl Handle {
             self.lost(Some(&row), &error);
             return Err(error);
         }
-        self.send(Order::Row(Box::new(row), None)).map_err(|(error, order)| {
+        self.enqueue(row);
+        Ok(())
+    }
+
+    /// Hands in a row that has a place.
+    fn enqueue(&self, row: LedgerRow) {
+        if let Err((error, order)) = self.send(Order::Row(Box::new(row), None)) {
             self.shared.places.give_back(1);
             self.lost(order.row(), &error);
-            error
-        })
+        }
     }
 
     /// Hands an order to the writer, or says why not and gives it back.

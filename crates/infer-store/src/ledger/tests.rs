@@ -255,6 +255,51 @@ async fn a_row_of_a_call_that_outlives_the_ledger_is_counted_as_lost() {
     assert_eq!(other.reserve(None).await.unwrap_err(), StoreError::Closed);
 }
 
+#[tokio::test]
+async fn models_that_nobody_has_take_no_names_and_stand_in_their_rows_as_asked_for() {
+    let config = LedgerConfig { max_names: 2, ..LedgerConfig::default() };
+    let ledger = ledger(&Disk::default(), config).unwrap();
+    let asked = |model: &str| {
+        let mut row = LedgerRow::new(hour_start(500_000), model, "r");
+        row.outcome = Outcome::failed(infer_core::ErrorKind::ModelNotFound);
+        row.route = Some(model.to_owned());
+        row
+    };
+    ledger.append(row(1)).await.unwrap();
+    for number in 0..20 {
+        ledger.append(asked(&format!("made-up-{number}"))).await.unwrap();
+    }
+    ledger.append(asked("m")).await.unwrap();
+    let mut known = row(2);
+    known.model = "second".to_owned();
+    ledger.append(known).await.unwrap();
+    let models = ledger.query(&Query::new().by(Dimension::Model)).unwrap().groups;
+    let calls: Vec<_> =
+        models.iter().map(|group| (group.names[0].as_deref().unwrap(), group.sums.calls)).collect();
+    assert_eq!(calls, [(OTHER_NAME, 20), ("m", 2), ("second", 1)]);
+    let mut models = Vec::new();
+    let each = |_, row: LedgerRow| {
+        models.push((row.model, row.route));
+        std::ops::ControlFlow::Continue(())
+    };
+    ledger.rows(each).unwrap();
+    assert_eq!(models[20], ("made-up-19".to_owned(), Some("made-up-19".to_owned())));
+}
+
+#[tokio::test]
+async fn what_a_call_left_behind_is_taken_beyond_the_bound() {
+    let disk = Disk::default();
+    let config = LedgerConfig { queue_rows: 1, max_wait: Duration::ZERO, ..LedgerConfig::default() };
+    let ledger = ledger(&disk, config).unwrap();
+    let call = ledger.reserve(None).await.unwrap();
+    ledger.write_beyond(row(0));
+    call.write(row(1));
+    ledger.flush().await.unwrap();
+    assert_eq!(ids(&ledger), ["call-0", "call-1"]);
+    assert_eq!((ledger.stats().reserved, ledger.stats().refused), (0, 0));
+    assert!(ledger.reserve(None).await.is_ok(), "what was owed is paid");
+}
+
 /// What happens in a scene.
 #[derive(Clone, Debug)]
 enum Step {
@@ -317,7 +362,9 @@ proptest! {
                 }
                 assert!(calls.len() <= queue_rows);
             }
-            calls.into_iter().for_each(|call| end(call, 1, &mut settled));
+            for call in calls {
+                end(call, 1, &mut settled);
+            }
             disk.0.full.store(false, Ordering::Relaxed);
             disk.0.lies.store(false, Ordering::Relaxed);
             ledger.flush().await.unwrap();
