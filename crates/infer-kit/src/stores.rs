@@ -17,7 +17,6 @@ use crate::inference::Built;
 pub(crate) struct Stores {
     pub(crate) books: Arc<Books>,
     data: Option<PathBuf>,
-    queue_rows: usize,
 }
 
 impl Stores {
@@ -30,7 +29,6 @@ impl Stores {
     ) -> Result<Self, InferenceError> {
         let budgets = if own_gate { BudgetConfig::default() } else { config.budgets.clone() };
         let (directory, settings) = (data.clone(), config.ledger.clone());
-        let queue_rows = settings.queue_rows;
         if ledger.is_none() && data.is_none() && !budgets.limits.is_empty() {
             tracing::warn!(
                 "budgets begin anew with every start: set data to a directory where they are kept"
@@ -46,11 +44,7 @@ impl Stores {
             Ok::<_, StoreError>((ledger, budgets))
         };
         let (ledger, budgets) = blocking(open).await?;
-        Ok(Self { books: Books::new(budgets, ledger), data, queue_rows })
-    }
-
-    pub(crate) async fn wait_for_room(&self) {
-        self.books.wait_for_room(self.queue_rows).await;
+        Ok(Self { books: Books::new(budgets, ledger), data })
     }
 
     /// Refuses what cannot change while files are open.
