@@ -78,7 +78,9 @@ impl ModelRunner for Script {
             return Ok(RunHandle::streaming(meta, slow));
         }
         let mut whole = Completion::default();
-        chunks.into_iter().for_each(|chunk| whole.push(chunk));
+        for chunk in chunks {
+            whole.push(chunk);
+        }
         Ok(RunHandle::collected(meta, whole))
     }
 
@@ -113,9 +115,8 @@ async fn rows(inference: &Inference) -> Vec<Left> {
     let each = |_, row: inference::store::LedgerRow| {
         let picos = match &row.cost {
             RowCost::Priced(usd) => usd.picos(),
-            // Of what was left in the middle nobody knows the price.
-            RowCost::Nothing | RowCost::Unpriced(_) => 0,
-            other => panic!("{other:?}"),
+            // Nothing was bought, or, of what was left in the middle, nobody knows the price.
+            _ => 0,
         };
         let dollars = u64::try_from(picos / 1_000_000_000_000).unwrap();
         rows.push((row.provider, row.outcome.as_str().to_owned(), dollars, row.key));
@@ -280,7 +281,7 @@ async fn act(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     /// Of calls at the same time, some of them under one name, each leaves exactly the rows of what became of it, the sums
     /// agree with the rows, and no place stays taken.
