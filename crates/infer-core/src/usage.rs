@@ -67,39 +67,76 @@ impl Usage {
     /// The sum over two calls; counts stop at their maximum instead of wrapping.
     #[must_use]
     pub fn saturating_add(self, other: Self) -> Self {
+        let mut counts = self.counts();
+        for (count, more) in counts.iter_mut().zip(other.counts()) {
+            *count = count.saturating_add(more);
+        }
         let cost = match (self.reported_cost, other.reported_cost) {
             (Some(a), Some(b)) => Some(a.saturating_add(b)),
             (a, b) => a.or(b),
         };
-        Self {
-            input_tokens: self.input_tokens.saturating_add(other.input_tokens),
-            output_tokens: self.output_tokens.saturating_add(other.output_tokens),
-            total_tokens: self.total_tokens.saturating_add(other.total_tokens),
-            cached_input_tokens: self.cached_input_tokens.saturating_add(other.cached_input_tokens),
-            cache_write_tokens: self.cache_write_tokens.saturating_add(other.cache_write_tokens),
-            long_cache_write_tokens: self
-                .long_cache_write_tokens
-                .saturating_add(other.long_cache_write_tokens),
-            reasoning_tokens: self.reasoning_tokens.saturating_add(other.reasoning_tokens),
-            uncounted_output_tokens: self
-                .uncounted_output_tokens
-                .saturating_add(other.uncounted_output_tokens),
-            input_audio_tokens: self.input_audio_tokens.saturating_add(other.input_audio_tokens),
-            output_audio_tokens: self.output_audio_tokens.saturating_add(other.output_audio_tokens),
-            accepted_prediction_tokens: self
-                .accepted_prediction_tokens
-                .saturating_add(other.accepted_prediction_tokens),
-            rejected_prediction_tokens: self
-                .rejected_prediction_tokens
-                .saturating_add(other.rejected_prediction_tokens),
-            reported_cost: cost,
-        }
+        Self { reported_cost: cost, ..Self::from_counts(counts) }
     }
 }
+
+/// The one list of counts. Leaving a field out of it does not compile.
+macro_rules! counts {
+    ($($count:ident),+ $(,)?) => {
+        impl Usage {
+            /// The names of all counts, in the order of [`Usage::counts`].
+            ///
+            /// A count keeps its place for ever and a new one comes last, so numbers written in this order read back the
+            /// same by later versions.
+            pub const COUNTS: [&'static str; [$(stringify!($count)),+].len()] = [$(stringify!($count)),+];
+
+            /// Every count, in the order of [`Usage::COUNTS`].
+            pub const fn counts(&self) -> [u64; Self::COUNTS.len()] {
+                let Self { $($count,)+ reported_cost: _ } = *self;
+                [$($count),+]
+            }
+
+            /// Usage of these counts, in the order of [`Usage::COUNTS`], with no cost reported.
+            pub const fn from_counts(counts: [u64; Self::COUNTS.len()]) -> Self {
+                let [$($count),+] = counts;
+                Self { $($count,)+ reported_cost: None }
+            }
+        }
+    };
+}
+
+counts!(
+    input_tokens,
+    output_tokens,
+    total_tokens,
+    cached_input_tokens,
+    cache_write_tokens,
+    reasoning_tokens,
+    uncounted_output_tokens,
+    input_audio_tokens,
+    output_audio_tokens,
+    accepted_prediction_tokens,
+    rejected_prediction_tokens,
+    long_cache_write_tokens,
+);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_field_but_the_cost_is_a_count_and_keeps_its_place() {
+        let numbers = std::array::from_fn(|place| place as u64 + 1);
+        let usage = Usage::from_counts(numbers);
+        assert_eq!(usage.counts(), numbers);
+        let debug = format!("{usage:?}");
+        for (name, number) in Usage::COUNTS.iter().zip(numbers) {
+            assert!(debug.contains(&format!(" {name}: {number},")), "{name}: {debug}");
+        }
+        assert_eq!(debug.matches(": ").count(), Usage::COUNTS.len() + 1, "{debug}");
+        // Written to disk in this order.
+        assert_eq!((usage.input_tokens, usage.rejected_prediction_tokens), (1, 11));
+        assert_eq!(usage.long_cache_write_tokens, 12);
+    }
 
     #[test]
     fn output_left_out_of_the_count_is_billed() {

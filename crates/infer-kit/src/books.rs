@@ -1,4 +1,4 @@
-//! Where calls are counted: in budgets before and after, in the ledger after.
+//! Where calls are counted: in budgets before and after, in the ledger after; `call.rs` has the room for it before.
 //!
 //! The record of a call is the one source of what it used. It is told here by whatever ran the call, also when the caller
 //! left; a reservation only waits for it.
@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use infer_core::{ExecuteBatch, RequestId, Routing, Usage};
@@ -15,6 +16,7 @@ use infer_store::ledger::{LedgerRow, Outcome, RowCost};
 use infer_store::{Budgets, Clock, Ledger};
 use remote_core::meter::{self, Account, Cost, MetricsSink, RunRecord, Scope, Unpriced};
 
+use crate::call::Call;
 use crate::recorded::input_tokens;
 use crate::shared::{Shared, Turn};
 
@@ -50,29 +52,20 @@ impl Books {
         })
     }
 
-    /// Waits while so many rows are unwritten that more might not fit.
-    pub(crate) async fn wait_for_room(&self, queue_rows: usize) {
-        if let Some(ledger) = &self.ledger
-            && ledger.stats().waiting > queue_rows / 2
-            && let Err(error) = ledger.flush().await
-        {
-            tracing::warn!(%error, "ledger: rows wait to be written");
-        }
+    pub(crate) fn now(&self) -> SystemTime {
+        self.clock.now()
     }
 
-    /// Counts an answer that was bought before.
-    pub(crate) fn cached(&self, id: &RequestId, model: &str, account: &Account) {
-        let mut row = LedgerRow::new(self.clock.now(), model, id.as_str());
-        row.outcome = Outcome::Cached;
-        fill(&mut row, account);
-        self.write(row);
-    }
-
-    fn write(&self, row: LedgerRow) {
-        if let Some(ledger) = &self.ledger
-            && let Err(error) = ledger.offer(row)
-        {
-            tracing::error!(%error, "ledger: a call is in no row");
+    /// Hands in the row of a try: for the call on whose behalf it was made, which has room for it.
+    fn write(&self, row: LedgerRow, id: &RequestId) {
+        match (Call::under_way(self), &self.ledger) {
+            (Some(call), _) => call.write(row),
+            (None, Some(ledger)) if id.is_shadow() => ledger.write_beyond(row),
+            (None, Some(ledger)) => {
+                // Only a runner that spawns what it asks of another gets here. The ledger logs and counts what it loses.
+                let _ = ledger.offer(row);
+            }
+            (None, None) => {}
         }
     }
 
@@ -145,7 +138,7 @@ impl Books {
             meter::Outcome::Cancelled => Outcome::Left,
             _ => Outcome::Answered,
         };
-        self.write(row);
+        self.write(row, &record.subject.request_id);
     }
 }
 
@@ -153,7 +146,8 @@ fn sum(a: Spend, b: Spend) -> Spend {
     Spend::new(a.cost.saturating_add(b.cost), a.tokens.saturating_add(b.tokens))
 }
 
-fn fill(row: &mut LedgerRow, account: &Account) {
+/// Says whose a row is.
+pub(crate) fn fill(row: &mut LedgerRow, account: &Account) {
     let text = |name: &Option<Arc<str>>| name.as_deref().map(ToOwned::to_owned);
     row.key = text(&account.key);
     row.user = text(&account.user);

@@ -15,11 +15,12 @@ use infer_router::{FactsOf, Provider, Registry, Router};
 use infer_store::Ledger;
 use infer_store::budget::Balance;
 use infer_store::cache::{CacheControl, CacheOutcome, CachedRunner};
-use remote_core::meter::{Account, MetricsSink};
+use remote_core::meter::MetricsSink;
 use tokio::sync::Mutex;
 
 use crate::books::{BudgetKeeper, Clerk};
 use crate::builder::InferenceBuilder;
+use crate::call::{self, Caller, Direct};
 use crate::config::{Config, Faults, Reader, Source, Surroundings};
 use crate::shared::Witness;
 use crate::stores::Stores;
@@ -164,7 +165,9 @@ impl Inference {
 
     /// The runner of one provider, past all routes.
     pub fn provider(&self, name: &str) -> Option<Arc<dyn ModelRunner>> {
-        self.inner.current.load().built.get(name).map(|(_, runner)| Arc::clone(runner))
+        let inner = self.inner.current.load().built.get(name).map(|(_, runner)| Arc::clone(runner))?;
+        let books = Arc::clone(&self.inner.plan.stores.books);
+        Some(if books.ledger.is_some() { Arc::new(Direct { inner, books }) } else { inner })
     }
 
     /// The router, for its targets and the health of each.
@@ -272,27 +275,34 @@ impl Inference {
     /// nothing, and is a row of the ledger.
     ///
     /// # Errors
-    /// As for [`ModelRunner::execute`].
+    /// As for [`ModelRunner::execute`]; [`InferenceError::QueueFull`] while the ledger has no room for the call's row.
     pub async fn execute_with(
         &self,
         mut batch: ExecuteBatch,
         control: &CacheControl,
     ) -> Result<(RunHandle, Option<CacheOutcome>), InferenceError> {
         self.named(&mut batch.model);
-        let stores = &self.inner.plan.stores;
-        stores.wait_for_room().await;
+        let streaming = batch.is_streaming();
+        let call = call::admit(&self.inner.plan.stores.books, Caller::of_answer(&mut batch)).await?;
+        let (run, outcome) = call::within(call.as_ref(), self.answer(batch, control)).await?;
+        if let (Some(call), Some(CacheOutcome::Hit { .. })) = (&call, &outcome) {
+            call.cached();
+            return Ok((run, outcome));
+        }
+        Ok((call::answered(call, run, streaming), outcome))
+    }
+
+    async fn answer(
+        &self,
+        batch: ExecuteBatch,
+        control: &CacheControl,
+    ) -> Result<(RunHandle, Option<CacheOutcome>), InferenceError> {
         let Some(cached) = self.inner.current.load().cached.clone() else {
             return Ok((self.inner.router.execute(batch).await?, None));
         };
-        let mut account = Account::of(&batch.routing, batch.user.as_deref());
-        account.route = Some(batch.model.as_str().into());
-        let (id, model) = (batch.request_id.clone(), batch.model.clone());
         let mut control = control.clone();
         control.tenant = control.tenant.or_else(|| batch.routing.key.clone());
         let (run, outcome) = cached.execute_with(batch, &control).await?;
-        if matches!(outcome, CacheOutcome::Hit { .. }) {
-            stores.books.cached(&id, &model, &account);
-        }
         Ok((run, Some(outcome)))
     }
 
@@ -388,13 +398,14 @@ impl ModelRunner for Inference {
 
     async fn embed(&self, mut batch: EmbedBatch) -> Result<Embeddings, InferenceError> {
         self.named(&mut batch.model);
-        self.inner.plan.stores.wait_for_room().await;
-        self.inner.router.embed(batch).await
+        let call = call::admit(&self.inner.plan.stores.books, Caller::of_vectors(&mut batch)).await?;
+        call::within(call.as_ref(), self.inner.router.embed(batch)).await
     }
 
-    async fn relay(&self, request: RelayRequest) -> Result<RelayAnswer, InferenceError> {
-        self.inner.plan.stores.wait_for_room().await;
-        self.inner.router.relay(request).await
+    async fn relay(&self, mut request: RelayRequest) -> Result<RelayAnswer, InferenceError> {
+        let call = call::admit(&self.inner.plan.stores.books, Caller::of_relay(&mut request)).await?;
+        let answer = call::within(call.as_ref(), self.inner.router.relay(request)).await?;
+        Ok(call::passed_on(call, answer))
     }
 
     async fn models(&self) -> Result<Vec<ListedModel>, InferenceError> {

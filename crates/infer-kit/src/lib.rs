@@ -3,6 +3,7 @@
 
 mod books;
 mod builder;
+mod call;
 pub mod config;
 mod facts_of;
 #[cfg(feature = "redis")]

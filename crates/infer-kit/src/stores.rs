@@ -18,7 +18,6 @@ use crate::shared::{Prepared, is_shared_alike};
 pub(crate) struct Stores {
     pub(crate) books: Arc<Books>,
     data: Option<PathBuf>,
-    queue_rows: usize,
 }
 
 impl Stores {
@@ -31,7 +30,6 @@ impl Stores {
     ) -> Result<Self, InferenceError> {
         let budgets = if own_gate { BudgetConfig::default() } else { config.budgets.clone() };
         let (directory, settings) = (data.clone(), config.ledger.clone());
-        let queue_rows = settings.queue_rows;
         if ledger.is_none() && data.is_none() && !budgets.limits.is_empty() {
             tracing::warn!(
                 "budgets begin anew with every start: set data to a directory where they are kept"
@@ -50,7 +48,7 @@ impl Stores {
         let (ledger, budgets) = blocking(open).await?;
         let books = Books::new(budgets, ledger);
         books.shared.put(books.shared.prepare(config, &rules, &books.budgets)?);
-        Ok(Self { books, data, queue_rows })
+        Ok(Self { books, data })
     }
 
     /// What of `config` is shared with other processes, to be put in force once nothing can fail any more.
@@ -61,10 +59,6 @@ impl Stores {
     ) -> Result<Option<Prepared>, InferenceError> {
         let rules = if own_gate { &BudgetConfig::default() } else { &config.budgets };
         self.books.shared.prepare(config, rules, &self.books.budgets)
-    }
-
-    pub(crate) async fn wait_for_room(&self) {
-        self.books.wait_for_room(self.queue_rows).await;
     }
 
     /// Refuses what cannot change while files are open.

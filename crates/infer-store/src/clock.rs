@@ -48,8 +48,8 @@ pub(crate) fn micros(at: SystemTime) -> u64 {
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX).min(MAX_MICROS)
 }
 
-/// The year 9999: later moments could not be printed.
-const MAX_MICROS: u64 = 253_402_300_799_000_000;
+/// The last hours of the year 9999: later moments could not be printed.
+const MAX_MICROS: u64 = 253_402_207_200_000_000;
 
 /// The moment that [`micros`] counted.
 pub(crate) fn moment(micros: u64) -> SystemTime {
@@ -67,6 +67,48 @@ pub(crate) fn hour_start(hour: u32) -> SystemTime {
     moment(u64::from(hour).saturating_mul(MICROS_PER_HOUR))
 }
 
+/// Moments in UTC as programs write them: `2026-11-01T00:00:00Z`, drawn to the ends of what is stored.
+pub(crate) mod moments {
+    use std::time::SystemTime;
+
+    use jiff::Timestamp;
+    use serde::{Deserialize as _, Deserializer, Serializer, de, ser};
+
+    use super::{micros, moment};
+
+    pub(crate) fn serialize<S: Serializer>(at: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&Timestamp::try_from(moment(micros(*at))).map_err(ser::Error::custom)?)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SystemTime, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Ok(text.parse::<Timestamp>().map_err(de::Error::custom)?.into())
+    }
+
+    /// The same, or nothing.
+    pub(crate) mod maybe {
+        use super::{Deserializer, SystemTime};
+        use serde::{Deserialize, Serialize, Serializer};
+
+        #[derive(Serialize, Deserialize)]
+        struct Moment(#[serde(with = "super")] SystemTime);
+
+        #[expect(clippy::ref_option, reason = "the signature that serde asks for")]
+        pub(crate) fn serialize<S: Serializer>(
+            at: &Option<SystemTime>,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            at.map(Moment).serialize(serializer)
+        }
+
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Option<SystemTime>, D::Error> {
+            Ok(Option::<Moment>::deserialize(deserializer)?.map(|moment| moment.0))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,5 +118,7 @@ mod tests {
         assert_eq!(micros(SystemTime::UNIX_EPOCH - Duration::from_secs(5)), 0);
         assert_eq!(micros(moment(u64::MAX)), MAX_MICROS);
         assert_eq!(hour(hour_start(495_000)), 495_000);
+        let last = jiff::Timestamp::try_from(moment(u64::MAX)).unwrap();
+        assert_eq!(last, last.to_string().parse().unwrap());
     }
 }

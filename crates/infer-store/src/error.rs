@@ -69,9 +69,9 @@ pub enum StoreError {
         /// What the system says.
         detail: String,
     },
-    /// So many rows wait already that no more fit.
+    /// So many rows wait already, or are still to come from calls under way, that no more fit.
     #[error(
-        "ledger: {waiting} rows wait to be written and no more fit: raise ledger.queue_rows or use a faster disk"
+        "ledger: no room for another row, {waiting} wait to be written: see to the disk, or raise ledger.queue_rows"
     )]
     QueueFull {
         /// How many wait.

@@ -8,7 +8,7 @@ mod when;
 
 use std::path::{Path, PathBuf};
 
-use infer_store::{Ledger, LedgerConfig};
+use infer_store::Ledger;
 
 use crate::args::CostArgs;
 use crate::config;
@@ -82,8 +82,6 @@ fn ask(directory: &Path, question: Question) -> Result<Spend, Failure> {
         Ok(false) => return Err(fault(&format!("is not a ledger's directory: there is no {FILE} in it"))),
         Err(error) => return Err(fault(&format!("cannot be read: {error}"))),
     }
-    let ledger = Ledger::open(directory, LedgerConfig::default()).map_err(Failure::Store)?;
-    let report = ledger.query(&question.query()).map_err(Failure::Store)?;
-    ledger.close().map_err(Failure::Store)?;
+    let report = Ledger::query_at(directory, &question.query()).map_err(Failure::Store)?;
     Ok(Spend::new(question, report))
 }

@@ -195,10 +195,35 @@ fn an_empty_ledger_is_no_error_and_says_so() {
     assert_eq!(cost(dir.path(), &["--format", "csv"]).stdout.lines().count(), 1);
 }
 
+#[cfg(unix)]
 #[test]
-fn a_ledger_that_another_process_has_open_is_a_failure_that_says_so() {
+fn a_ledger_that_another_process_has_open_prints_the_same_in_every_format() {
+    let dir = three_days();
+    let asked = [
+        &["--by", "day,model"][..],
+        &["--by", "key", "--format", "csv"],
+        &["--by", "hour", "--format", "json"],
+        &["--by", "month", "--chart"],
+        &["--from", "2026-11-02", "--to", "2026-11-03", "--format", "json"],
+    ];
+    let print = || asked.map(|args| cost(dir.path(), args)).map(|ran| (ran.code, ran.stdout, ran.stderr));
+    let before = print();
+    let now = at("2026-11-03T12:00:00Z");
+    let held = Ledger::open_at(dir.path(), LedgerConfig::default(), Clock::new(move || now)).unwrap();
+    assert_eq!(print(), before);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(held.append(call("2026-11-03T11:00:00Z", "mini", priced(2)))).unwrap();
+    assert_eq!(object(dir.path(), &[])["total"]["cost_usd"], "2.500162000003");
+    held.close().unwrap();
+    assert_eq!(object(dir.path(), &[])["total"]["cost_usd"], "2.500162000003");
+}
+
+#[test]
+fn a_ledger_that_another_process_has_open_and_does_not_answer_for_is_a_failure_that_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let held = Ledger::open(dir.path(), LedgerConfig::default()).unwrap();
+    // Where there is no socket, as on other systems, nobody can be asked.
+    let _ = fs::remove_file(dir.path().join("ledger.sock"));
     let ran = cost(dir.path(), &["--format", "json"]);
     assert_eq!((ran.code, &ran.json()["error"]["kind"]), (1, &json!("ledger")), "{ran:?}");
     assert!(ran.stderr.contains("in use by another process") && ran.stderr.lines().count() == 1, "{ran:?}");

@@ -145,7 +145,7 @@ impl WrittenLogprob {
 }
 
 type WrittenFinding = (String, bool, Option<String>, Option<bool>);
-type WrittenUsage = ([u64; 12], Option<String>);
+type WrittenUsage = (Vec<u64>, Option<String>);
 type WrittenServed = (Option<String>, Option<String>, Option<String>, Option<String>, Option<u64>);
 
 impl Written {
@@ -171,7 +171,10 @@ impl Written {
     fn read(self, rest: Reader<'_>) -> Option<Entry> {
         let mut completion = Completion::default();
         completion.choices = self.choices.into_iter().map(WrittenChoice::read).collect::<Option<_>>()?;
-        completion.usage = self.usage.map(read_usage);
+        completion.usage = match self.usage {
+            Some(usage) => Some(read_usage(usage)?),
+            None => None,
+        };
         completion.cost = Some(CostEstimate::default());
         let mut served = Served::default();
         (served.id, served.model, served.fingerprint, served.service_tier, served.created) = self.served;
@@ -274,41 +277,16 @@ fn finish_kind(word: &str) -> Option<FinishKind> {
 }
 
 fn write_usage(usage: &Usage) -> WrittenUsage {
-    let counts = [
-        usage.input_tokens,
-        usage.output_tokens,
-        usage.total_tokens,
-        usage.cached_input_tokens,
-        usage.cache_write_tokens,
-        usage.reasoning_tokens,
-        usage.uncounted_output_tokens,
-        usage.input_audio_tokens,
-        usage.output_audio_tokens,
-        usage.accepted_prediction_tokens,
-        usage.rejected_prediction_tokens,
-        usage.long_cache_write_tokens,
-    ];
-    (counts, usage.reported_cost.map(picos))
+    (usage.counts().to_vec(), usage.reported_cost.map(picos))
 }
 
-fn read_usage((counts, reported): WrittenUsage) -> Usage {
-    let mut usage = Usage::default();
-    [
-        usage.input_tokens,
-        usage.output_tokens,
-        usage.total_tokens,
-        usage.cached_input_tokens,
-        usage.cache_write_tokens,
-        usage.reasoning_tokens,
-        usage.uncounted_output_tokens,
-        usage.input_audio_tokens,
-        usage.output_audio_tokens,
-        usage.accepted_prediction_tokens,
-        usage.rejected_prediction_tokens,
-        usage.long_cache_write_tokens,
-    ] = counts;
+/// Counts that were not known when it was written are 0; one with more is of a newer version.
+fn read_usage((written, reported): WrittenUsage) -> Option<Usage> {
+    let mut counts = [0; Usage::COUNTS.len()];
+    counts.get_mut(..written.len())?.copy_from_slice(&written);
+    let mut usage = Usage::from_counts(counts);
     usage.reported_cost = reported.and_then(|picos| picos.parse().ok()).map(Usd::from_picos);
-    usage
+    Some(usage)
 }
 
 #[cfg(test)]
@@ -367,7 +345,7 @@ mod tests {
         #[test]
         fn writing_loses_nothing(
             choices in prop::collection::vec(choice(), 0..3),
-            counts in prop::option::of(any::<[u64; 12]>()),
+            counts in prop::option::of(any::<[u64; Usage::COUNTS.len()]>()),
             cost in prop::option::of(any::<u64>()),
             wire in prop::option::of(prop::collection::vec(any::<u8>(), 0..50)),
             id in prop::option::of(words()),
@@ -375,7 +353,11 @@ mod tests {
         ) {
             let mut completion = Completion::default();
             completion.choices = choices;
-            completion.usage = counts.map(|counts| read_usage((counts, cost.map(|cost| cost.to_string()))));
+            completion.usage = counts.map(|counts| {
+                let mut usage = Usage::from_counts(counts);
+                usage.reported_cost = cost.map(|picos| Usd::from_picos(picos.into()));
+                usage
+            });
             completion.cost = cost.map(|picos| {
                 let mut cost = CostEstimate::default();
                 cost.output = Usd::from_picos(picos.into());
@@ -398,6 +380,15 @@ mod tests {
             bytes.splice(0..0, [VERSION, 5]);
             prop_assert!(Entry::from_bytes(&bytes).is_none());
         }
+    }
+
+    #[test]
+    fn an_entry_from_before_a_count_was_known_still_reads_and_one_with_more_counts_is_a_miss() {
+        let of = |counts: Vec<u64>| read_usage((counts, None));
+        let mut known = Usage::new(4, 6);
+        known.cached_input_tokens = 1;
+        assert_eq!(of(vec![4, 6, 10, 1]), Some(known));
+        assert_eq!(of(vec![0; Usage::COUNTS.len() + 1]), None);
     }
 
     #[test]

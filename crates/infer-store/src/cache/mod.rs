@@ -7,6 +7,7 @@ mod config;
 mod disk;
 mod entry;
 mod flight;
+mod form;
 mod key;
 mod runner;
 #[cfg(test)]

@@ -17,8 +17,14 @@ pub struct LedgerConfig {
     /// How long sums by hour are kept, at least a day. 31 days; sums by day are kept for ever.
     #[serde(with = "clock::text")]
     pub keep_hours: Duration,
-    /// How many rows may wait to be written before callers wait too. 16384, about 8 MiB.
+    /// How many rows may wait to be written, and calls be under way that will leave one, before new calls wait. 16384,
+    /// about 8 MiB.
     pub queue_rows: usize,
+    /// How long a new call waits for a place while there is none, such as while the disk is full. 2 seconds.
+    #[serde(with = "clock::text")]
+    pub max_wait: Duration,
+    /// What becomes of new calls when there still is no place. They are refused.
+    pub when_full: WhenFull,
     /// How many groups one hour may have. Beyond it users and tags are counted together as `(other)`. 1000.
     pub max_groups_per_hour: usize,
     /// The same for a day. 5000.
@@ -30,12 +36,25 @@ pub struct LedgerConfig {
     pub cache_bytes: usize,
 }
 
+/// What becomes of new calls while no more rows fit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenFull {
+    /// They wait for a place and are refused when none comes. No row is ever lost.
+    #[default]
+    Refuse,
+    /// They go on at once, and their rows are lost, counted and logged, unless a place has come by their end.
+    Lose,
+}
+
 impl Default for LedgerConfig {
     fn default() -> Self {
         Self {
             keep_rows: Duration::from_secs(5 * 86_400),
             keep_hours: Duration::from_secs(31 * 86_400),
             queue_rows: 16_384,
+            max_wait: Duration::from_secs(2),
+            when_full: WhenFull::Refuse,
             max_groups_per_hour: 1_000,
             max_groups_per_day: 5_000,
             max_names: 200_000,
@@ -106,5 +125,8 @@ mod tests {
         assert!(serde_json::from_str::<LedgerConfig>(r#"{"keep_row": "1day"}"#).is_err());
         let config: LedgerConfig = serde_json::from_str(r#"{"keep_rows": "1day"}"#).unwrap();
         assert_eq!(config.keep_rows, Duration::from_secs(86_400));
+        let config: LedgerConfig =
+            serde_json::from_str(r#"{"max_wait": "500ms", "when_full": "lose"}"#).unwrap();
+        assert_eq!((config.max_wait, config.when_full), (Duration::from_millis(500), WhenFull::Lose));
     }
 }

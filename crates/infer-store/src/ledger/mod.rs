@@ -6,13 +6,17 @@
 mod commit;
 mod config;
 mod export;
+mod lines;
 mod names;
 mod pack;
+mod places;
 mod query;
 mod recover;
 mod rollup;
 mod row;
 mod shared;
+#[cfg(unix)]
+mod socket;
 mod sums;
 mod writer;
 
@@ -21,14 +25,15 @@ mod tests;
 
 use std::fmt;
 use std::path::Path;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
-pub use config::LedgerConfig;
+pub use config::{LedgerConfig, WhenFull};
 pub use names::{Dimension, OTHER_NAME};
+pub use places::RowPermit;
 pub use query::{Group, Period, Query, Report};
 pub use row::{LedgerRow, Outcome, RowCost};
 pub use sums::Sums;
@@ -53,6 +58,9 @@ struct Handle {
     shared: Arc<Shared>,
     orders: Mutex<Option<mpsc::Sender<Order>>>,
     thread: Mutex<Option<JoinHandle<Result<(), StoreError>>>>,
+    /// Where other processes ask.
+    #[cfg(unix)]
+    socket: Mutex<Option<socket::QuerySocket>>,
 }
 
 /// What became of the rows given to a [`Ledger`] since it was opened.
@@ -61,12 +69,16 @@ struct Handle {
 pub struct LedgerStats {
     /// Written.
     pub written: u64,
-    /// Not taken by [`Ledger::offer`] because the queue was full.
+    /// Lost: not taken by [`Ledger::offer`], or of a call that began without a place, because there was none.
     pub refused: u64,
+    /// Calls that [`Ledger::reserve`] gave no place.
+    pub turned_away: u64,
     /// Answered with an error because the disk failed.
     pub failed: u64,
     /// Waiting to be written.
     pub waiting: usize,
+    /// Places held by calls whose rows are still to come.
+    pub reserved: usize,
 }
 
 impl Ledger {
@@ -97,7 +109,10 @@ impl Ledger {
         recover::create(&path).map_err(|refusal| refusal.at(&path))?;
         let open: OpenDatabase =
             Box::new(move || redb::Database::builder().set_cache_size(cache).open(&file));
-        Self::start(&path, Some(lock), open, config, clock)
+        let ledger = Self::start(&path, Some(lock), open, config, clock)?;
+        #[cfg(unix)]
+        ledger.handle.listen(directory.as_ref());
+        Ok(ledger)
     }
 
     fn start(
@@ -117,7 +132,13 @@ impl Ledger {
             .name("infer-ledger".to_owned())
             .spawn(move || writer.run())
             .map_err(|error| StoreError::io(path, &error))?;
-        let handle = Handle { shared, orders: Mutex::new(Some(orders)), thread: Mutex::new(Some(thread)) };
+        let handle = Handle {
+            shared,
+            orders: Mutex::new(Some(orders)),
+            thread: Mutex::new(Some(thread)),
+            #[cfg(unix)]
+            socket: Mutex::default(),
+        };
         Ok(Self { handle: Arc::new(handle) })
     }
 
@@ -148,7 +169,7 @@ impl Ledger {
     /// Why it was not written. It is not written later either.
     pub async fn append(&self, row: LedgerRow) -> Result<(), StoreError> {
         let (ack, written) = oneshot::channel();
-        self.place().await?;
+        self.handle.shared.places.take().await?;
         self.send(Order::Row(Box::new(row), Some(ack)))?;
         written.await.unwrap_or(Err(StoreError::Closed))
     }
@@ -161,28 +182,17 @@ impl Ledger {
     /// # Errors
     /// [`StoreError::Closed`].
     pub async fn post(&self, row: LedgerRow) -> Result<(), StoreError> {
-        self.place().await?;
+        self.handle.shared.places.take().await?;
         self.send(Order::Row(Box::new(row), None))
     }
 
     /// The same without waiting, for where nobody can wait, such as a destructor.
     ///
     /// # Errors
-    /// [`StoreError::QueueFull`]; the row is gone then, counted in [`Ledger::stats`] and warned of.
+    /// [`StoreError::QueueFull`]; the row is gone then, counted in [`Ledger::stats`] and logged. A row of a call that has
+    /// a [`RowPermit`] is not.
     pub fn offer(&self, row: LedgerRow) -> Result<(), StoreError> {
-        let shared = &self.handle.shared;
-        let Ok(place) = shared.places.try_acquire() else {
-            shared.counts.refused.fetch_add(1, Ordering::Relaxed);
-            let error = if shared.places.is_closed() {
-                StoreError::Closed
-            } else {
-                StoreError::QueueFull { waiting: shared.config.queue_rows }
-            };
-            tracing::warn!(request_id = row.request_id, %error, "ledger: row lost");
-            return Err(error);
-        };
-        place.forget();
-        self.send(Order::Row(Box::new(row), None))
+        self.handle.offer(row)
     }
 
     /// Resolves once every row given before is written.
@@ -206,30 +216,45 @@ impl Ledger {
     /// What became of the rows so far.
     pub fn stats(&self) -> LedgerStats {
         let shared = &self.handle.shared;
-        let count = |count: &std::sync::atomic::AtomicU64| count.load(Ordering::Relaxed);
+        let waiting = shared.places.waiting.load(Ordering::Relaxed);
+        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         LedgerStats {
             written: count(&shared.counts.written),
             refused: count(&shared.counts.refused),
             failed: count(&shared.counts.failed),
-            waiting: shared.config.queue_rows.saturating_sub(shared.places.available_permits()),
+            turned_away: count(&shared.counts.turned_away),
+            waiting,
+            reserved: shared.places.taken().saturating_sub(waiting),
         }
     }
 
-    async fn place(&self) -> Result<(), StoreError> {
-        let place = self.handle.shared.places.acquire().await.map_err(|_| StoreError::Closed)?;
-        place.forget();
-        Ok(())
-    }
-
     fn send(&self, order: Order) -> Result<(), StoreError> {
-        let orders = self.handle.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        let sender = orders.as_ref().ok_or(StoreError::Closed)?;
-        sender.send(order).map_err(|_| StoreError::Closed)
+        let is_row = order.row().is_some();
+        self.handle.send(order).map_err(|(error, _)| {
+            if is_row {
+                self.handle.shared.places.give_back(1);
+            }
+            error
+        })
     }
 }
 
 impl Handle {
+    /// Answers other processes; a ledger of which nobody can ask is one all the same.
+    #[cfg(unix)]
+    fn listen(&self, directory: &Path) {
+        match socket::QuerySocket::open(directory, Arc::clone(&self.shared)) {
+            Ok(socket) => *self.socket.lock().unwrap_or_else(PoisonError::into_inner) = Some(socket),
+            Err(error) => tracing::warn!(
+                directory = %directory.display(), %error,
+                "ledger: other processes cannot ask while this one runs: no socket there (its path may have about 100 bytes)"
+            ),
+        }
+    }
+
     fn close(&self) -> Result<(), StoreError> {
+        #[cfg(unix)]
+        drop(self.socket.lock().unwrap_or_else(PoisonError::into_inner).take());
         self.orders.lock().unwrap_or_else(PoisonError::into_inner).take();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         let result = match thread.map(JoinHandle::join) {

@@ -103,12 +103,17 @@ impl Names {
         Some(number)
     }
 
-    /// The number of a name that is known already.
+    /// The number of `name` where it has one.
+    pub(super) fn numbered(&self, drawer: usize, name: &str) -> Option<u32> {
+        self.drawers.get(drawer)?.numbers.get(name).copied()
+    }
+
+    /// The number of a name that is known already; that of all names without one is known too.
     pub(super) fn known(&self, dimension: Dimension, name: &str) -> Option<u32> {
         if name == OTHER_NAME {
             return Some(OTHER);
         }
-        self.drawers.get(dimension as usize)?.numbers.get(name).copied()
+        self.numbered(dimension as usize, name)
     }
 
     /// The name with `number`.

@@ -3,9 +3,9 @@
 //! A row keeps what differs from the row before it in its block, names as numbers and ids packed, which makes it a
 //! fifth of its JSON.
 
-use infer_core::{Usage, Usd};
+use infer_core::{ErrorKind, Usage, Usd};
 
-use super::names::{DRAWERS, Names, OTHER, SERVED, WORD, kept};
+use super::names::{DRAWERS, Dimension, Names, OTHER, SERVED, WORD, kept};
 use super::row::{LedgerRow, Outcome, RowCost};
 use crate::clock::{micros, moment};
 use crate::codec::{Reader, put_number, put_signed, put_text};
@@ -210,67 +210,49 @@ fn read_row(reader: &mut Reader<'_>, context: &mut Context, names: &Names) -> Op
     })
 }
 
-/// The bit of tokens kept longer in a prompt cache. After that of the reported cost, so that rows from before it still read.
-const LONG_CACHE_WRITE: u32 = 1 << 12;
+/// Where the total stands among the counts.
+const TOTAL: usize = 2;
+/// The bit of the reported cost. Counts from this place on were added later: they have the bits, and stand, after it.
+const REPORTED: usize = 11;
+const _: () = assert!(Usage::COUNTS.len() > REPORTED);
+
+/// The bit of a count by its place in [`Usage::COUNTS`].
+const fn bit(place: usize) -> u32 {
+    1 << if place < REPORTED { place } else { place + 1 }
+}
 
 /// A bit for every count that is not what it is for most calls, then those counts.
 fn write_usage(out: &mut Vec<u8>, usage: &Usage) {
+    let mut said = usage.counts().map(|count| (count != 0).then_some(count));
     let sum = usage.input_tokens.saturating_add(usage.output_tokens);
-    let counts = [
-        (usage.input_tokens, 0),
-        (usage.output_tokens, 0),
-        (usage.total_tokens, sum),
-        (usage.cached_input_tokens, 0),
-        (usage.cache_write_tokens, 0),
-        (usage.reasoning_tokens, 0),
-        (usage.uncounted_output_tokens, 0),
-        (usage.input_audio_tokens, 0),
-        (usage.output_audio_tokens, 0),
-        (usage.accepted_prediction_tokens, 0),
-        (usage.rejected_prediction_tokens, 0),
-    ];
-    let reported = if usage.reported_cost.is_some() { 1 << counts.len() } else { 0 };
-    let present =
-        counts.iter().zip(0_u32..).fold(
-            reported,
-            |bits, ((count, usual), place)| {
-                if count == usual { bits } else { bits | 1_u32 << place }
-            },
-        );
-    let long = if usage.long_cache_write_tokens > 0 { LONG_CACHE_WRITE } else { 0 };
-    put_number(out, present | long);
-    for (count, _) in counts.into_iter().filter(|(count, usual)| count != usual) {
-        put_number(out, count);
+    said[TOTAL] = (usage.total_tokens != sum).then_some(usage.total_tokens);
+    let reported = if usage.reported_cost.is_some() { 1 << REPORTED } else { 0 };
+    let bits = said.iter().enumerate().filter(|(_, count)| count.is_some()).map(|(place, _)| bit(place));
+    put_number(out, bits.fold(reported, |present, bit| present | bit));
+    let (first, later) = said.split_at(REPORTED);
+    for count in first.iter().flatten() {
+        put_number(out, *count);
     }
     if let Some(cost) = usage.reported_cost {
         put_number(out, cost.picos());
     }
-    if usage.long_cache_write_tokens > 0 {
-        put_number(out, usage.long_cache_write_tokens);
+    for count in later.iter().flatten() {
+        put_number(out, *count);
     }
 }
 
 fn read_usage(reader: &mut Reader<'_>) -> Option<Usage> {
     let present = reader.id()?;
-    let mut count =
-        |place: u32| if present & (1 << place) == 0 { Some(None) } else { reader.number().map(Some) };
-    let (input, output, total) = (count(0)?.unwrap_or(0), count(1)?.unwrap_or(0), count(2)?);
-    let mut usage = Usage::new(input, output);
-    usage.total_tokens = total.unwrap_or(usage.total_tokens);
-    usage.cached_input_tokens = count(3)?.unwrap_or(0);
-    usage.cache_write_tokens = count(4)?.unwrap_or(0);
-    usage.reasoning_tokens = count(5)?.unwrap_or(0);
-    usage.uncounted_output_tokens = count(6)?.unwrap_or(0);
-    usage.input_audio_tokens = count(7)?.unwrap_or(0);
-    usage.output_audio_tokens = count(8)?.unwrap_or(0);
-    usage.accepted_prediction_tokens = count(9)?.unwrap_or(0);
-    usage.rejected_prediction_tokens = count(10)?.unwrap_or(0);
-    if present & (1 << 11) != 0 {
-        usage.reported_cost = Some(Usd::from_picos(reader.large()?));
+    let (mut counts, mut cost) = ([0_u64; Usage::COUNTS.len()], None);
+    for place in 0..counts.len() {
+        if place == REPORTED && present & (1 << REPORTED) != 0 {
+            cost = Some(Usd::from_picos(reader.large()?));
+        }
+        let usual = if place == TOTAL { counts[0].saturating_add(counts[1]) } else { 0 };
+        *counts.get_mut(place)? = if present & bit(place) == 0 { usual } else { reader.number()? };
     }
-    if present & LONG_CACHE_WRITE != 0 {
-        usage.long_cache_write_tokens = reader.number()?;
-    }
+    let mut usage = Usage::from_counts(counts);
+    usage.reported_cost = cost;
     Some(usage)
 }
 
@@ -332,11 +314,15 @@ fn read_id(reader: &mut Reader<'_>) -> Option<String> {
 
 /// Gives numbers to a row's names. `served` and `word` have drawers of their own that no sum is kept by.
 pub(super) fn numbers(row: &LedgerRow, names: &mut Names) -> Numbers {
+    // A name that led to no provider may be made up by a caller: it is kept in the row, and by number only if known.
+    let made_up = row.provider.is_none() && row.outcome == Outcome::failed(ErrorKind::ModelNotFound);
     let mut numbers = [None; DRAWERS];
     for (drawer, (number, word)) in numbers.iter_mut().zip(words(row)).enumerate() {
         debug_assert!(drawer <= WORD.max(SERVED));
+        let asked = [Dimension::Route as usize, Dimension::Model as usize].contains(&drawer);
         *number = match word {
             None => Some(super::names::NONE),
+            Some(word) if made_up && asked => names.numbered(drawer, word),
             Some(word) => names.number(drawer, word),
         };
     }
@@ -350,24 +336,16 @@ mod tests {
     use super::*;
 
     fn usage() -> impl Strategy<Value = Usage> {
-        (any::<[u32; 12]>(), any::<u16>(), proptest::option::of(any::<u64>())).prop_map(
-            |(counts, mask, cost)| {
-                let pick = |place: usize| if mask & (1 << place) == 0 { 0 } else { u64::from(counts[place]) };
-                let mut usage = Usage::new(pick(0), pick(1));
-                usage.total_tokens = pick(2);
-                usage.cached_input_tokens = pick(3);
-                usage.cache_write_tokens = pick(4);
-                usage.reasoning_tokens = pick(5);
-                usage.uncounted_output_tokens = pick(6);
-                usage.input_audio_tokens = pick(7);
-                usage.output_audio_tokens = pick(8);
-                usage.accepted_prediction_tokens = pick(9);
-                usage.rejected_prediction_tokens = pick(10);
-                usage.long_cache_write_tokens = pick(11);
-                usage.reported_cost = cost.map(|picos| Usd::from_picos(picos.into()));
-                usage
-            },
-        )
+        let counts = any::<([u32; Usage::COUNTS.len()], [bool; Usage::COUNTS.len()])>();
+        (counts, proptest::option::of(any::<u64>())).prop_map(|((counts, said), cost)| {
+            let mut counts = counts.map(u64::from);
+            for (count, said) in counts.iter_mut().zip(said) {
+                *count *= u64::from(said);
+            }
+            let mut usage = Usage::from_counts(counts);
+            usage.reported_cost = cost.map(|picos| Usd::from_picos(picos.into()));
+            usage
+        })
     }
 
     prop_compose! {
@@ -435,6 +413,22 @@ mod tests {
             }
             let _ = rows(&bytes, &Names::new(10));
         }
+    }
+
+    /// Rows as earlier versions packed them: with a cost reported, and before and after long cache writes were counted.
+    #[test]
+    fn usage_packed_by_earlier_versions_still_reads() {
+        let read = |bytes: &[u8]| read_usage(&mut Reader::new(bytes)).unwrap();
+        let mut usage = Usage::new(5, 2);
+        assert_eq!(read(&[0b11, 5, 2]), usage);
+        usage.cached_input_tokens = 3;
+        usage.reported_cost = Some(Usd::from_picos(9));
+        assert_eq!(read(&[0x8b, 0x10, 5, 2, 3, 9]), usage);
+        usage.long_cache_write_tokens = 4;
+        assert_eq!(read(&[0x8b, 0x30, 5, 2, 3, 9, 4]), usage);
+        let mut bytes = Vec::new();
+        write_usage(&mut bytes, &usage);
+        assert_eq!(bytes, [0x8b, 0x30, 5, 2, 3, 9, 4]);
     }
 
     #[test]

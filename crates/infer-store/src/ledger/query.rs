@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::SystemTime;
@@ -10,11 +11,11 @@ use jiff::tz::TimeZone;
 use redb::ReadableDatabase;
 use serde::{Deserialize, Serialize};
 
-use super::Ledger;
 use super::names::{Dimension, Names};
 use super::rollup::{self, Level, OPEN, SEALED};
 use super::shared::Shared;
 use super::sums::Sums;
+use super::{Ledger, LedgerConfig};
 use crate::StoreError;
 use crate::clock;
 
@@ -25,12 +26,15 @@ use crate::clock;
 /// let spend = Query::new().by_period(Period::Day).by(Dimension::Model).only(Dimension::Key, ["team-a"]);
 /// assert_eq!(spend.by, [Dimension::Model]);
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Query {
     /// From here on, drawn down to the hour. From the beginning when absent.
+    #[serde(with = "clock::moments::maybe")]
     pub from: Option<SystemTime>,
     /// Up to and without here, drawn up to the hour. To the end when absent.
+    #[serde(with = "clock::moments::maybe")]
     pub to: Option<SystemTime>,
     /// One group for every period; one for the whole time when absent.
     pub period: Option<Period>,
@@ -65,12 +69,14 @@ pub struct Report {
 }
 
 /// One group of a [`Report`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Group {
     /// When its period begins, if periods were asked for.
+    #[serde(with = "clock::moments::maybe")]
     pub start: Option<SystemTime>,
     /// Its names in the order asked for; `None` for calls that had none.
+    #[serde(with = "texts")]
     pub names: Vec<Option<Arc<str>>>,
     /// What it adds up to.
     pub sums: Sums,
@@ -118,6 +124,27 @@ impl Query {
     }
 }
 
+/// Names as they are written: serde's own way for shared texts is a feature that no other code here needs.
+mod texts {
+    use std::sync::Arc;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        names: &[Option<Arc<str>>],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(names.iter().map(Option::as_deref))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<Option<Arc<str>>>, D::Error> {
+        let names = Vec::<Option<String>>::deserialize(deserializer)?;
+        Ok(names.into_iter().map(|name| name.map(Arc::from)).collect())
+    }
+}
+
 /// Which buckets answer a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Plan {
@@ -133,30 +160,66 @@ impl Ledger {
     /// # Errors
     /// Why the ledger cannot be read.
     pub fn query(&self, query: &Query) -> Result<Report, StoreError> {
-        let shared = &self.handle.shared;
-        let plan = plan(query, shared.hours_from.load(Ordering::Acquire));
-        let groups = gather(shared, query, &plan)?;
-        let names = shared.names.read().unwrap_or_else(PoisonError::into_inner);
-        let mut total = Sums::default();
-        let mut groups: Vec<Group> = groups
-            .into_iter()
-            .map(|((start, numbers), sums)| {
-                total.add(&sums);
-                let of = |(dimension, number): (&Dimension, u32)| names.name(*dimension as usize, number);
-                Group {
-                    start: query.period.map(|_| clock::hour_start(start)),
-                    names: query.by.iter().zip(numbers).map(of).collect(),
-                    sums,
-                }
-            })
-            .collect();
-        groups.sort_unstable_by(|a, b| (a.start, &a.names).cmp(&(b.start, &b.names)));
-        Ok(Report {
-            covers: clock::hour_start(plan.hours.start)..clock::hour_start(plan.hours.end),
-            groups,
-            total,
-        })
+        answer(&self.handle.shared, query)
     }
+
+    /// Answers a question to the ledger in `directory`, also while another process has it open: that one is asked then,
+    /// on the socket `ledger.sock` beside the file.
+    ///
+    /// What that process has not written yet is not in the answer. Blocks, for half a minute at most while the other
+    /// process is stuck.
+    ///
+    /// # Errors
+    /// As for [`Ledger::open`]; [`StoreError::Locked`] when the process that has it open cannot be asked, because its
+    /// system has no such sockets or the path is too long for one.
+    pub fn query_at(directory: impl AsRef<Path>, query: &Query) -> Result<Report, StoreError> {
+        let directory = directory.as_ref();
+        for _ in 0..ATTEMPTS {
+            match Self::open(directory, LedgerConfig::default()) {
+                Ok(ledger) => {
+                    let report = ledger.query(query)?;
+                    ledger.close()?;
+                    return Ok(report);
+                }
+                Err(StoreError::Locked { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            #[cfg(unix)]
+            if let Some(answer) = super::socket::ask(directory, query) {
+                return answer;
+            }
+        }
+        Err(StoreError::Locked { path: directory.to_owned() })
+    }
+}
+
+/// How often to look whether a process that had the ledger open, and does not listen, has ended meanwhile.
+const ATTEMPTS: usize = 3;
+
+/// The report for `query`.
+pub(super) fn answer(shared: &Shared, query: &Query) -> Result<Report, StoreError> {
+    let plan = plan(query, shared.hours_from.load(Ordering::Acquire));
+    let groups = gather(shared, query, &plan)?;
+    let names = shared.names.read().unwrap_or_else(PoisonError::into_inner);
+    let mut total = Sums::default();
+    let mut groups: Vec<Group> = groups
+        .into_iter()
+        .map(|((start, numbers), sums)| {
+            total.add(&sums);
+            let of = |(dimension, number): (&Dimension, u32)| names.name(*dimension as usize, number);
+            Group {
+                start: query.period.map(|_| clock::hour_start(start)),
+                names: query.by.iter().zip(numbers).map(of).collect(),
+                sums,
+            }
+        })
+        .collect();
+    groups.sort_unstable_by(|a, b| (a.start, &a.names).cmp(&(b.start, &b.names)));
+    Ok(Report {
+        covers: clock::hour_start(plan.hours.start)..clock::hour_start(plan.hours.end),
+        groups,
+        total,
+    })
 }
 
 /// Sums by the start of the period and the numbers of the names asked for.

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use redb::Database;
-use tokio::sync::Semaphore;
 
 use super::config::LedgerConfig;
 use super::names::Names;
+use super::places::Places;
 use super::recover::{self, OpenDatabase, Refusal};
 use crate::StoreError;
 use crate::clock::Clock;
@@ -22,8 +22,8 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) names: RwLock<Names>,
     pub(super) hours_from: AtomicU32,
-    /// Places in the queue; a row gives its own back when it is written or refused.
-    pub(super) places: Semaphore,
+    /// A row gives its own back when it is written or refused.
+    pub(super) places: Places,
     pub(super) counts: Counts,
     pub(super) path: PathBuf,
     open: OpenDatabase,
@@ -38,6 +38,7 @@ pub(super) struct Counts {
     pub(super) written: AtomicU64,
     pub(super) refused: AtomicU64,
     pub(super) failed: AtomicU64,
+    pub(super) turned_away: AtomicU64,
 }
 
 impl Shared {
@@ -59,7 +60,7 @@ impl Shared {
         let shared = Self {
             names: RwLock::new(names),
             hours_from: AtomicU32::new(found.hours_from),
-            places: Semaphore::new(config.queue_rows),
+            places: Places::new(config.queue_rows),
             counts: Counts::default(),
             database: RwLock::new(Some(Arc::new(database))),
             limits: RwLock::new(config.clone()),
@@ -118,6 +119,7 @@ impl Shared {
             Ok(()) => self.counts.written.fetch_add(places as u64, Ordering::Relaxed),
             Err(_) => self.counts.failed.fetch_add(awaited as u64, Ordering::Relaxed),
         };
-        self.places.add_permits(places);
+        self.places.waiting.fetch_sub(places, Ordering::Relaxed);
+        self.places.give_back(places);
     }
 }

@@ -1,12 +1,13 @@
 //! What a group of rows adds up to.
 
 use infer_core::Usd;
+use serde::{Deserialize, Serialize};
 
 use super::row::{LedgerRow, Outcome, RowCost};
 use crate::codec::{Reader, put_number};
 
 /// What a group of calls adds up to, exactly.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Sums {
     /// Calls.
@@ -29,7 +30,8 @@ pub struct Sums {
     pub cache_write_tokens: u64,
     /// Hidden reasoning, part of the output.
     pub reasoning_tokens: u64,
-    /// Known cost.
+    /// Known cost; in JSON as text of whole pico-dollars, which loses no digit.
+    #[serde(rename = "cost_picos", with = "picos")]
     pub cost: Usd,
 }
 
@@ -120,5 +122,19 @@ impl Sums {
         }
         sums.cost = Usd::from_picos(reader.large()?);
         Some(sums)
+    }
+}
+
+mod picos {
+    use infer_core::Usd;
+    use serde::{Deserialize as _, Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(cost: &Usd, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&cost.picos())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Usd, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(Usd::from_picos).map_err(de::Error::custom)
     }
 }

@@ -33,6 +33,16 @@ pub(super) enum Order {
     Flush(Ack),
 }
 
+impl Order {
+    /// The row to be written, if it is one.
+    pub(super) fn row(&self) -> Option<&LedgerRow> {
+        match self {
+            Self::Row(row, _) => Some(row),
+            Self::Flush(_) => None,
+        }
+    }
+}
+
 pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
     pub(super) orders: Receiver<Order>,
