@@ -3,7 +3,9 @@
 
 mod caller;
 mod config;
+mod dashboard;
 mod denial;
+mod live;
 mod observe;
 
 pub use config::{AdminKey, AdmissionConfig, CorsConfig, GatewayConfig, TlsConfig};
