@@ -89,20 +89,28 @@ const checks = {
     await enter(page, '#playground');
     await page.locator('#model option').first().waitFor({ state: 'attached' });
     await page.getByLabel('Message', { exact: true }).fill('Say something short.');
+    const answered = page.waitForResponse('**/v1/chat/completions');
     await page.keyboard.press('Control+Enter');
+    const id = (await answered).headers()['x-request-id'];
+    assert(id, 'the answer does not say which call it is: x-request-id');
     await page.locator('#turns .assistant .said:not(.waits)').waitFor();
     await page.locator('#turns .assistant:not([aria-busy])').waitFor({ timeout: 30_000 });
     const answer = await page.locator('#turns .assistant .said').innerText();
     assert(answer.trim().length > 0, 'the answer is empty');
     assert.match(await page.locator('#turns .took').innerText(), /first token/);
+    // The gateway's own record says who answered, and what it cost or that nobody knows.
+    await page.locator('#turns .took', { hasText: / \/ .*(\$|no known price)/ }).waitFor({ timeout: 10_000 });
     await picture(page, 'playground');
     await page.getByRole('link', { name: 'Calls' }).click();
-    const row = page.locator('#calls-table tbody tr').first();
-    await row.waitFor({ timeout: 10_000 });
+    await page.getByLabel('Filter calls').fill(id);
+    const row = page.locator('#calls-table tbody tr');
+    await row.waitFor();
+    assert.equal(await row.count(), 1);
     await row.click();
     const details = page.locator('#details');
     await details.waitFor();
-    assert.match(await details.innerText(), /Request[\s\S]*Total/);
+    assert((await details.innerText()).includes(id));
+    assert.match(await details.innerText(), /Tokens written[\s\S]*Cost/);
     assert(!(await details.innerText()).includes('Say something short'), 'the list shows what was said');
     await picture(page, 'call', false);
     await page.keyboard.press('Escape');
@@ -237,6 +245,19 @@ const checks = {
     await page.unroute('**/admin/**');
     await page.locator('#dot[data-state="live"]').waitFor({ timeout: 20_000 });
     assert(!(await page.locator('#stale').isVisible()));
+    return page;
+  },
+
+  async 'a gateway that began anew is asked for everything anew'() {
+    const page = await fresh();
+    await enter(page);
+    await settled(page);
+    await page.route(/admin\/live/, async (route) => {
+      const response = await route.fetch();
+      await route.fulfill({ response, json: { ...(await response.json()), started: 1, calls: [] } });
+    });
+    const whole = await page.waitForRequest((request) => request.url() === `${home}admin/overview`, { timeout: 10_000 });
+    assert((await whole.response()).ok());
     return page;
   },
 

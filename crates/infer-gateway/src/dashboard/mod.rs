@@ -159,8 +159,8 @@ mod tests {
         let mut named = BTreeSet::from(["/".to_owned(), "/dashboard/vendor/uplot.txt".to_owned()]);
         for asset in ASSETS.iter().filter(|asset| !asset.path.contains("/vendor/")) {
             for word in asset.body.split(['"', '\'']) {
-                if let Some(name) = word.strip_prefix("./").filter(|name| name.ends_with(".js")) {
-                    named.insert(format!("/dashboard/{name}"));
+                if let Some(script) = word.strip_prefix("./").and_then(|word| word.strip_suffix(".js")) {
+                    named.insert(format!("/dashboard/{script}.js"));
                 } else if word.starts_with("dashboard/") {
                     named.insert(format!("/{word}"));
                 }

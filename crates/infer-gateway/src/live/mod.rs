@@ -1,7 +1,7 @@
 //! What goes on right now, for the dashboard: in memory only, bounded, without a word of what was said in calls.
 //!
-//! [`Board`](board::Board) decides and takes the time as an argument. [`Live`] is the board behind a lock that is held for
-//! less than a microsecond when a request ends, and for some tens of them when somebody looks.
+//! [`Board`] decides and takes the time as an argument. [`Live`] is the board behind a lock that is held for
+//! about a microsecond when a request ends, and for some tens of them when somebody looks.
 
 mod board;
 mod pace;

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::board::{Board, SECONDS};
-use super::view::{BreakerOrder, CallView, ProviderView, Since};
+use super::view::{BreakerOrder, CallView, ProviderView, Since, TargetView};
 use super::{Live, LiveSnapshot};
 use crate::observe::{Ending, Observer as _, Seen};
 
@@ -213,6 +213,22 @@ fn an_order_to_a_breaker_says_what_and_for_how_long() {
     ] {
         assert!(order(wrong).is_err(), "{wrong}");
     }
+}
+
+#[test]
+fn a_provider_is_as_slow_as_the_models_it_is_asked_for() {
+    let model = |calls, latency_ms| TargetView {
+        model: "m".to_owned(),
+        in_flight: 1,
+        calls,
+        failures: 2,
+        latency_ms,
+    };
+    let view = |models| ProviderView::of("openai", "openai", models);
+    let busy = view(vec![model(30, Some(100.0)), model(10, Some(500.0)), model(1_000, None)]);
+    assert_eq!((busy.calls, busy.failures, busy.in_flight, busy.latency_ms), (1_040, 6, 3, Some(200.0)));
+    assert_eq!(view(vec![model(0, Some(100.0))]).latency_ms, None, "nothing was asked yet");
+    assert_eq!(view(Vec::new()).latency_ms, None);
 }
 
 #[test]

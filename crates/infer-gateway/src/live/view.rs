@@ -296,8 +296,12 @@ impl From<BreakerState> for BreakerView {
 impl ProviderView {
     /// The provider called `name`, with what `targets` say of it; those of other providers are passed over.
     pub(crate) fn new(name: &str, kind: &str, targets: &[TargetState]) -> Self {
-        let models: Vec<TargetView> =
-            targets.iter().filter(|target| &*target.provider == name).map(TargetView::from).collect();
+        let own = targets.iter().filter(|target| &*target.provider == name);
+        Self::of(name, kind, own.map(TargetView::from).collect())
+    }
+
+    /// The provider with these models.
+    pub(super) fn of(name: &str, kind: &str, models: Vec<TargetView>) -> Self {
         let timed = || models.iter().filter_map(|model| Some((model.latency_ms?, model.calls as f64)));
         let calls: f64 = timed().map(|(_, calls)| calls).sum();
         let latency = timed().map(|(latency, calls)| latency * calls).sum::<f64>() / calls;

@@ -72,8 +72,9 @@ async function poll(whole = false) {
   let wait = EVERY;
   try {
     const since = board.since();
-    if (whole || asked % WHOLE === 0 || !board.overview) board.takeOverview(await ask(`admin/overview${since}`));
-    else board.take(await ask(`admin/live${since}`));
+    const all = whole || asked % WHOLE === 0 || !board.overview;
+    const taken = all ? board.takeOverview(await ask(`admin/overview${since}`)) : board.take(await ask(`admin/live${since}`));
+    if (!taken) board.takeOverview(await ask('admin/overview'));
     asked += 1;
     failures = 0;
     lastGood = Date.now();

@@ -26,15 +26,18 @@ export class Board {
   }
 
   takeOverview(overview) {
-    this.take(overview.live);
-    this.overview = overview;
+    const taken = this.take(overview.live);
+    if (taken) this.overview = overview;
+    return taken;
   }
 
+  /** False, with nothing kept, for an answer of another process than before: it lacks what that one had told. */
   take(live) {
-    if (live.started !== this.started) {
+    if (this.started !== null && live.started !== this.started) {
       this.clear();
-      this.started = live.started;
+      return false;
     }
+    this.started = live.started;
     this.live = live;
     const known = live.series.from - this.from;
     const joins = known >= 0 && known <= this.series.requests.length;
@@ -46,6 +49,7 @@ export class Board {
     this.from = end - this.series.requests.length;
     const last = this.calls[0]?.number ?? 0;
     this.calls = [...live.calls.filter((call) => call.number > last), ...this.calls].slice(0, CALLS);
+    return true;
   }
 
   /** The mean a second over the last `seconds` that are over. */

@@ -47,7 +47,7 @@ export function chart(figure, { title, unit, lines, format, tick }) {
     {
       width: 300,
       height: 150,
-      padding: [8, 8, 0, 0],
+      padding: [8, 18, 0, 0],
       legend: { show: false },
       cursor: {
         y: false,
