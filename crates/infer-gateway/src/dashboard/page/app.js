@@ -92,7 +92,8 @@ async function poll(whole = false) {
 /** Says what failed, and how long to wait before asking again; 0 for never. */
 function fail(refused) {
   if (refused.status === 401 || refused.status === 403) {
-    say($('login-error'), keys.admin || refused.status === 403 ? `${refused.message}.` : '');
+    const words = refused.status === 403 ? `${refused.message}.` : keys.admin ? 'This key is not accepted here.' : '';
+    say($('login-error'), words);
     leave();
     return 0;
   }

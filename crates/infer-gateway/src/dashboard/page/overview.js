@@ -62,7 +62,7 @@ export function draw(board) {
   charts.tokens.set(board.steps(['input_tokens', 'output_tokens'], range, STEPS[range]), range);
   charts.first.set(firstTokens(live, range), range);
   const spend = live.spend[chosen('span')];
-  fill($('spend-model'), bills('Model', 'no model', spend.by_model, spend.total));
+  fill($('spend-model'), bills('Model', 'no answer', spend.by_model, spend.total));
   fill($('spend-key'), bills('Key', 'no key', spend.by_key, spend.total));
   fill($('errors'), mix(live));
   if (overview) {
@@ -77,7 +77,7 @@ function figures(board) {
   const bad = failed + broken;
   const all = answered + bad + left;
   const { today, month } = live.spend;
-  const unpriced = month.total.unpriced > 0 ? `, ${brief(month.total.unpriced)} unpriced` : '';
+  const calls = (total) => `${brief(total.calls)} calls${total.unpriced > 0 ? `, ${brief(total.unpriced)} unpriced` : ''}`;
   const one = (name, value, note, tone) =>
     h('div', { 'data-tone': tone }, h('dt', {}, name), h('dd', {}, h('span', { class: 'value' }, value), h('span', { class: 'muted' }, note)));
   fill(
@@ -86,8 +86,8 @@ function figures(board) {
     one('Tokens written', h('span', {}, rate(board.rate('output_tokens', MEAN)), h('small', {}, ' /s')), `${rate(board.rate('input_tokens', MEAN))} /s read`),
     one('First token', span(live.first_token.p50_ms ?? undefined), `p95 ${span(live.first_token.p95_ms ?? undefined)}, last 5 min`),
     one('Errors', share(bad, all), `${brief(bad)} of ${brief(all)}, last 15 min`, all > 0 && bad / all > 0.05 ? 'bad' : null),
-    one('Spent today', money(today.total.cost_usd), `${brief(today.total.calls)} calls`),
-    one('Spent this month', money(month.total.cost_usd), `${brief(month.total.calls)} calls${unpriced}`),
+    one('Spent today', money(today.total.cost_usd), calls(today.total)),
+    one('Spent this month', money(month.total.cost_usd), calls(month.total)),
   );
 }
 
@@ -95,7 +95,8 @@ function firstTokens(live, range) {
   const { from, step, p50_ms: p50, p95_ms: p95 } = live.first_token.series;
   const places = Math.ceil(range / step);
   const times = p50.map((_, place) => from + (place + 1) * step);
-  return [times, p50, p95].map((values) => values.slice(-places));
+  // The last step is not over.
+  return [times, p50, p95].map((values) => values.slice(0, -1).slice(-places));
 }
 
 function bills(title, none, rows, total) {
@@ -104,9 +105,9 @@ function bills(title, none, rows, total) {
   if (!rows.length) {
     return [h('table', {}, h('thead', {}, head)), h('p', { class: 'empty' }, 'No calls yet.')];
   }
+  const cost = (row) => (row.cost_usd === 0 && row.unpriced > 0 ? 'unpriced' : money(row.cost_usd));
   const body = rows.map((row) => {
     const name = row.name ?? none;
-    const cost = row.cost_usd === 0 && row.unpriced > 0 ? 'unpriced' : money(row.cost_usd);
     return h(
       'tr',
       { 'data-key': `${row.name}` },
@@ -116,10 +117,10 @@ function bills(title, none, rows, total) {
       ),
       h('td', { class: 'number' }, brief(row.calls)),
       h('td', { class: 'number wide' }, brief(row.input_tokens + row.output_tokens)),
-      h('td', { class: 'number', title: row.unpriced > 0 ? `${count(row.unpriced)} calls without a known price` : null }, cost),
+      h('td', { class: 'number', title: row.unpriced > 0 ? `${count(row.unpriced)} calls without a known price` : null }, cost(row)),
     );
   });
-  const sum = h('tr', {}, h('th', { scope: 'row' }, 'All'), h('td', { class: 'number' }, brief(total.calls)), h('td', { class: 'number wide' }, brief(total.input_tokens + total.output_tokens)), h('td', { class: 'number' }, money(total.cost_usd)));
+  const sum = h('tr', {}, h('th', { scope: 'row' }, 'All'), h('td', { class: 'number' }, brief(total.calls)), h('td', { class: 'number wide' }, brief(total.input_tokens + total.output_tokens)), h('td', { class: 'number' }, cost(total)));
   return [h('table', {}, h('caption', { class: 'hide' }, `Spend by ${title.toLowerCase()}`), h('thead', {}, head), h('tbody', {}, body), h('tfoot', {}, sum))];
 }
 

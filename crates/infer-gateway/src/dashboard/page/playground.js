@@ -21,6 +21,7 @@ export function start() {
       $('ask').requestSubmit();
     }
   });
+  $('model').addEventListener('change', other);
   $('stop').addEventListener('click', () => running?.abort());
   $('anew').addEventListener('click', forget);
   $('api-key').value = keys.api;
@@ -38,6 +39,15 @@ export function forget() {
   draw();
 }
 
+/** Shows the field for a name that is not in the list. */
+function other() {
+  const wanted = $('model').value === '';
+  $('other').hidden = !wanted;
+  $('other').required = wanted;
+}
+
+const model = () => $('model').value || $('other').value.trim();
+
 /** Called when the view is shown. */
 export async function open() {
   draw();
@@ -45,16 +55,23 @@ export async function open() {
   try {
     const response = await call('v1/models');
     if (!response.ok) throw await refusal(response);
-    models = ((await response.json()).data ?? []).map((model) => model.id);
+    // Names with a star stand for others, which nobody can list.
+    models = ((await response.json()).data ?? []).map((model) => model.id).filter((id) => !id.includes('*'));
   } catch (refused) {
     models = null;
+    list([]);
     complain(refused, 'The list of models cannot be read');
     return;
   }
+  list(models);
+  say($('play-error'), '');
+}
+
+function list(models) {
   const before = $('model').value;
-  fill($('model'), models.map((id) => h('option', { value: id }, id)));
+  fill($('model'), models.map((id) => h('option', { value: id }, id)), h('option', { value: '' }, 'Another…'));
   if (models.includes(before)) $('model').value = before;
-  say($('play-error'), models.length ? '' : 'No model is offered: add a route or a provider.');
+  other();
 }
 
 function complain(refused, what) {
@@ -68,7 +85,7 @@ function body() {
   const said = turns.filter((turn) => turn.text).map(({ role, text }) => ({ role, content: text }));
   const number = (id) => ($(id).value === '' ? undefined : Number($(id).value));
   return {
-    model: $('model').value,
+    model: model(),
     messages: system ? [{ role: 'system', content: system }, ...said] : said,
     stream: true,
     stream_options: { include_usage: true },
