@@ -70,8 +70,11 @@ pub(crate) async fn run(args: &ServeArgs, given: &Given, signals: &mut Signals) 
         Behind::File(_) => Some(inference.watch().map_err(Failure::call)?),
         _ => None,
     };
-    let gateway =
-        Gateway::builder(inference, settings).with_keys(book).bind().await.map_err(Failure::call)?;
+    let mut gateway = Gateway::builder(inference, settings).with_keys(book);
+    if matches!(behind, Behind::Simulator(_)) {
+        gateway = gateway.with_simulator();
+    }
+    let gateway = gateway.bind().await.map_err(Failure::call)?;
     banner(&gateway, &behind)?;
     let served = gateway.serve(async {
         signals.stop().await;

@@ -171,7 +171,7 @@ impl<F: Format> Events<F> {
     }
 }
 
-fn interrupted(why: &str) -> InferenceError {
+pub(crate) fn interrupted(why: &str) -> InferenceError {
     let mut at = Origin::default();
     at.message = Some(why.to_owned());
     InferenceError::StreamInterrupted { at: Box::new(at), source: None }

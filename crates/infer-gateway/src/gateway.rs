@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 
 use crate::config::GatewayConfig;
 use crate::drain::{Drain, Phase};
+use crate::live::Live;
 use crate::observe::Observer;
 use crate::state::State;
 use crate::tls::Tls;
@@ -27,6 +28,7 @@ pub struct GatewayBuilder {
     config: GatewayConfig,
     keys: Option<KeyBook>,
     observers: Vec<Arc<dyn Observer>>,
+    simulator: bool,
 }
 
 impl GatewayBuilder {
@@ -44,13 +46,20 @@ impl GatewayBuilder {
         self
     }
 
+    /// Says on the dashboard that answers come from a simulator and from no model.
+    #[must_use]
+    pub fn with_simulator(mut self) -> Self {
+        self.simulator = true;
+        self
+    }
+
     /// Listens.
     ///
     /// # Errors
     /// [`InferenceError::Config`] for settings that cannot be served: an address beyond this machine without keys, an
     /// address that is taken, files for HTTPS that cannot be read.
     pub async fn bind(self) -> Result<Gateway, InferenceError> {
-        let Self { inference, config, keys, observers } = self;
+        let Self { inference, config, keys, mut observers, simulator } = self;
         config.validate().map_err(InferenceError::config)?;
         let keys = match keys {
             Some(keys) => keys,
@@ -72,8 +81,17 @@ impl GatewayBuilder {
             .local_addr()
             .map_err(|error| InferenceError::config(format!("gateway.listen: {error}")))?;
         let drain = Drain::new();
+        let live = Live::new();
+        if let Some(ledger) = inference.ledger().cloned() {
+            let live = Arc::clone(&live);
+            let seeded = tokio::task::spawn_blocking(move || live.seed(&ledger)).await;
+            if let Ok(Err(error)) = seeded {
+                tracing::warn!(%error, "what was spent before is not shown");
+            }
+        }
+        observers.push(Arc::clone(&live) as Arc<dyn Observer>);
         let observers = Observers(observers.into());
-        let state = Arc::new(State::new(inference, keys, config, observers, drain));
+        let state = Arc::new(State::new(inference, keys, config, observers, live, drain, simulator));
         Ok(Gateway { state, listener, address, tls })
     }
 }
@@ -90,7 +108,7 @@ pub struct Gateway {
 impl Gateway {
     /// One for what `inference` describes.
     pub fn builder(inference: Inference, config: GatewayConfig) -> GatewayBuilder {
-        GatewayBuilder { inference, config, keys: None, observers: Vec::new() }
+        GatewayBuilder { inference, config, keys: None, observers: Vec::new(), simulator: false }
     }
 
     /// Where it listens.
@@ -134,11 +152,7 @@ impl Gateway {
             // What is left has been told to end; it may take a moment to say so.
             _ = tokio::time::timeout(std::time::Duration::from_secs(2), &mut served).await;
         }
-        if let Some(ledger) = state.inference.ledger()
-            && let Err(error) = ledger.flush().await
-        {
-            tracing::error!(%error, "ledger: rows are not written");
-        }
+        state.inference.flush().await;
         Ok(())
     }
 }

@@ -12,6 +12,7 @@ use inference::Inference;
 use crate::admission::Admission;
 use crate::config::GatewayConfig;
 use crate::drain::Drain;
+use crate::live::Live;
 use crate::watch::Observers;
 
 /// What all requests share.
@@ -21,6 +22,9 @@ pub(crate) struct State {
     config: ArcSwap<GatewayConfig>,
     admission: ArcSwap<Admission>,
     pub(crate) observers: Observers,
+    pub(crate) live: Arc<Live>,
+    /// Whether answers come from the built-in simulator.
+    pub(crate) simulator: bool,
     pub(crate) drain: Drain,
     clock: Clock,
 }
@@ -31,7 +35,9 @@ impl State {
         keys: KeyBook,
         config: GatewayConfig,
         observers: Observers,
+        live: Arc<Live>,
         drain: Drain,
+        simulator: bool,
     ) -> Self {
         let admission = Admission::new(&config.admission);
         Self {
@@ -40,6 +46,8 @@ impl State {
             config: ArcSwap::from_pointee(config),
             admission: ArcSwap::from_pointee(admission),
             observers,
+            live,
+            simulator,
             drain,
             clock: Clock::system(),
         }

@@ -1,17 +1,21 @@
 //! Which address is answered by what.
 
 mod chat;
+mod completions;
 mod embeddings;
 mod generate;
 mod health;
+mod messages;
 mod models;
+mod overview;
+mod relay;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State as From};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use http::{HeaderMap, Request, Response, StatusCode};
 
 use crate::ask::request_id;
@@ -20,15 +24,19 @@ use crate::state::State;
 use crate::watch::Watch;
 
 use chat::Chat;
+use completions::Texts;
 use generate::Dialect;
+use messages::Messages;
 
-type Shared = From<Arc<State>>;
+pub(super) type Shared = From<Arc<State>>;
 
 /// All routes.
 pub(crate) fn router(state: Arc<State>) -> Router {
     Router::new()
         .route("/v1/chat/completions", post(chat))
+        .route("/v1/completions", post(texts))
         .route("/v1/embeddings", post(embed))
+        .route("/v1/messages", post(messages))
         .route(
             "/v1/models",
             get(
@@ -45,6 +53,10 @@ pub(crate) fn router(state: Arc<State>) -> Router {
             get(|From(state): Shared| async move { health::providers(&state, None).await }),
         )
         .route("/health/providers/{name}", get(provider))
+        .route("/admin/live", get(overview::live))
+        .route("/admin/overview", get(overview::overview))
+        .merge(crate::dashboard::routes())
+        .route("/v1/{*rest}", any(pass_on))
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
         .with_state(state)
@@ -69,6 +81,19 @@ async fn azure_chat(
     request: Request<Body>,
 ) -> Response<Body> {
     generated(&state, Chat { deployment: Some(deployment) }, request).await
+}
+
+async fn texts(From(state): Shared, request: Request<Body>) -> Response<Body> {
+    generated(&state, Texts, request).await
+}
+
+async fn messages(From(state): Shared, request: Request<Body>) -> Response<Body> {
+    generated(&state, Messages, request).await
+}
+
+async fn pass_on(From(state): Shared, request: Request<Body>) -> Response<Body> {
+    let watch = watch(&state, relay::ENDPOINT, request.headers());
+    relay::relay(&state, request, watch).await
 }
 
 async fn embed(From(state): Shared, request: Request<Body>) -> Response<Body> {
