@@ -173,7 +173,7 @@ impl<P: RemoteProvider> RemoteRunnerBuilder<P> {
                 let probe = ExecuteBatch::new("", Messages::Typed(Vec::new()));
                 let direct =
                     self.provider.endpoint(Call::Generate(&probe)).is_ok_and(|uri| is_loopback(&uri));
-                Arc::new(HttpTransport::new(&self.config.timeouts, direct)?)
+                Arc::new(HttpTransport::by(&self.config.timeouts, &self.config.network, direct)?)
             }
         };
         let seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
