@@ -4,8 +4,10 @@
 mod books;
 mod builder;
 pub mod config;
+mod drill;
 mod facts_of;
 mod inference;
+mod operate;
 #[cfg(feature = "otel")]
 pub mod otel;
 mod recorded;
@@ -14,6 +16,7 @@ mod watch;
 
 pub use builder::InferenceBuilder;
 pub use config::{Config, Fault, Faults};
+pub use drill::{Drill, DrillFault, DrillReport};
 /// Requests, answers, errors and money.
 pub use infer_core as core;
 /// Routes, policies and fallback.
