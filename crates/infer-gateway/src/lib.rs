@@ -3,14 +3,17 @@
 
 mod admission;
 mod ask;
+mod attempts;
 mod caller;
 mod config;
+mod cors;
 mod denial;
 mod drain;
 mod events;
 mod gateway;
 mod intake;
 mod observe;
+mod reload;
 mod reply;
 mod routes;
 mod sections;

@@ -10,8 +10,10 @@ use infer_store::keys::KeyBook;
 use inference::Inference;
 
 use crate::admission::Admission;
+use crate::attempts::Attempts;
 use crate::config::GatewayConfig;
 use crate::drain::Drain;
+use crate::reload::Followed;
 use crate::watch::Observers;
 
 /// What all requests share.
@@ -22,6 +24,9 @@ pub(crate) struct State {
     admission: ArcSwap<Admission>,
     pub(crate) observers: Observers,
     pub(crate) drain: Drain,
+    pub(crate) followed: Followed,
+    pub(crate) attempts: Attempts,
+    always_asks: bool,
     clock: Clock,
 }
 
@@ -32,8 +37,10 @@ impl State {
         config: GatewayConfig,
         observers: Observers,
         drain: Drain,
+        followed: Followed,
     ) -> Self {
         let admission = Admission::new(&config.admission);
+        let always_asks = !config.insecure && !config.listen.ip().is_loopback();
         Self {
             inference,
             keys,
@@ -41,6 +48,9 @@ impl State {
             admission: ArcSwap::from_pointee(admission),
             observers,
             drain,
+            followed,
+            attempts: Attempts::default(),
+            always_asks,
             clock: Clock::system(),
         }
     }
@@ -61,9 +71,10 @@ impl State {
         self.clock.now()
     }
 
-    /// Whether callers need a key: from the first one on, also when it is expired or revoked.
+    /// Whether callers need a key: from the first one on, also when it is expired or revoked. Beyond this machine that stays
+    /// so when the last key is taken away.
     pub(crate) fn asks_for_keys(&self) -> bool {
-        !self.keys.is_empty()
+        !self.keys.is_empty() || self.always_asks
     }
 
     /// Puts other settings in force. Those of the listener stay until it is started anew.

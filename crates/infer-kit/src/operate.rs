@@ -64,11 +64,16 @@ impl Inference {
             let shown: String = provider.chars().take(64).collect();
             return Err(InferenceError::config(format!("there is no provider {shown:?}")));
         }
-        match &drill {
-            Some(drill) => {
-                tracing::warn!(provider, fault = drill.fault.name(), share = drill.share, time = ?drill.time, "drill begins: calls fail on purpose")
-            }
-            None => tracing::info!(provider, "drill ended"),
+        if let Some(Drill { fault, share, time, .. }) = &drill {
+            tracing::warn!(
+                provider,
+                fault = fault.name(),
+                share,
+                ?time,
+                "drill begins: calls fail on purpose"
+            );
+        } else {
+            tracing::info!(provider, "drill ended");
         }
         self.inner.plan.drills.of(provider).turn(drill, Instant::now());
         Ok(())

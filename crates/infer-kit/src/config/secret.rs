@@ -16,8 +16,18 @@ const SHORTEST: usize = 8;
 const MOST: usize = 1000;
 
 /// Names of settings that are secret, whatever table they are in, together with everything below them.
-const SECRET: [&str; 10] =
-    ["api_key", "admin_key", "key", "secret", "client_secret", "password", "token", "headers", "query", "url"];
+const SECRET: [&str; 10] = [
+    "api_key",
+    "admin_key",
+    "key",
+    "secret",
+    "client_secret",
+    "password",
+    "token",
+    "headers",
+    "query",
+    "url",
+];
 
 /// Whether what stands at `path` must not be shown.
 pub(crate) fn is_secret(path: &str) -> bool {
