@@ -237,6 +237,9 @@ async fn nobody_but_an_operator_gets_in_and_guessing_is_slow() {
     for secret in [ADMIN, "0123456789abcdef", "fedcba9876543210"] {
         assert!(!shown.to_string().contains(secret), "{shown}");
     }
+    for _ in 0..20 {
+        assert_eq!(json(scene.get("/admin/config")).await.0, 401, "who sends no key guesses none");
+    }
     let mut codes = Vec::new();
     for guess in 0..12 {
         let (_, headers, body) = json(config(&format!("guess-number-{guess:04}"))).await;

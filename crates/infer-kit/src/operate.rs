@@ -30,7 +30,7 @@ impl Inference {
     /// Puts the budgets of keys in force beside those of the configuration, in place of those set before. What is spent and
     /// reserved stays where a budget counts as before; one that is new begins with what the ledger says.
     ///
-    /// Without effect where [`InferenceBuilder::with_gate`] names somebody else for budgets.
+    /// Without effect where [`InferenceBuilder::with_gate`](crate::InferenceBuilder::with_gate) names somebody else for budgets.
     ///
     /// # Errors
     /// [`InferenceError::Config`] for rules that are wrong or have a name of the configuration's; why the ledger cannot be

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::models::to_json;
 use super::{admin_breakers, admin_drills, admin_keys, usage};
-use crate::caller::operator;
+use crate::caller::{operator, presented};
 use crate::denial::{Denial, Failure, Shape};
 use crate::state::State;
 use crate::{intake, reload};
@@ -72,7 +72,9 @@ fn admit(state: &State, request: &Request) -> Result<(), Denial> {
         Denial::new(StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", message).after(wait)
     })?;
     let denied = operator(state, headers, request.extensions());
-    if denied.as_ref().is_err_and(|denial| denial.status == StatusCode::UNAUTHORIZED) {
+    // Who sends no key guesses none.
+    let is_guess = presented(headers).is_some();
+    if is_guess && denied.as_ref().is_err_and(|denial| denial.status == StatusCode::UNAUTHORIZED) {
         state.attempts.failed(from, now);
     }
     denied?;
