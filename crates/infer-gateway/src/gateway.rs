@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 
 use crate::config::GatewayConfig;
 use crate::drain::{Drain, Phase};
+use crate::metrics::Metrics;
 use crate::observe::Observer;
 use crate::state::State;
 use crate::tls::Tls;
@@ -27,6 +28,7 @@ pub struct GatewayBuilder {
     config: GatewayConfig,
     keys: Option<KeyBook>,
     observers: Vec<Arc<dyn Observer>>,
+    metrics: Option<Arc<Metrics>>,
 }
 
 impl GatewayBuilder {
@@ -44,13 +46,20 @@ impl GatewayBuilder {
         self
     }
 
+    /// Serves `metrics`, which is best the sink of what is served as well.
+    #[must_use]
+    pub fn with_metrics(mut self, metrics: Arc<Metrics>) -> Self {
+        self.metrics = Some(metrics);
+        self
+    }
+
     /// Listens.
     ///
     /// # Errors
     /// [`InferenceError::Config`] for settings that cannot be served: an address beyond this machine without keys, an
     /// address that is taken, files for HTTPS that cannot be read.
     pub async fn bind(self) -> Result<Gateway, InferenceError> {
-        let Self { inference, config, keys, observers } = self;
+        let Self { inference, config, keys, mut observers, metrics } = self;
         config.validate().map_err(InferenceError::config)?;
         let keys = match keys {
             Some(keys) => keys,
@@ -72,8 +81,11 @@ impl GatewayBuilder {
             .local_addr()
             .map_err(|error| InferenceError::config(format!("gateway.listen: {error}")))?;
         let drain = Drain::new();
+        let metrics = metrics.unwrap_or_else(Metrics::new);
+        observers.push(metrics.clone());
         let observers = Observers(observers.into());
-        let state = Arc::new(State::new(inference, keys, config, observers, drain));
+        let state = Arc::new(State::new(inference, keys, config, observers, metrics, drain));
+        state.metrics.learn(&state);
         Ok(Gateway { state, listener, address, tls })
     }
 }
@@ -90,7 +102,7 @@ pub struct Gateway {
 impl Gateway {
     /// One for what `inference` describes.
     pub fn builder(inference: Inference, config: GatewayConfig) -> GatewayBuilder {
-        GatewayBuilder { inference, config, keys: None, observers: Vec::new() }
+        GatewayBuilder { inference, config, keys: None, observers: Vec::new(), metrics: None }
     }
 
     /// Where it listens.

@@ -10,6 +10,8 @@ mod drain;
 mod events;
 mod gateway;
 mod intake;
+mod log;
+mod metrics;
 mod observe;
 mod reply;
 mod routes;
@@ -21,5 +23,7 @@ mod watch;
 
 pub use config::{AdminKey, AdmissionConfig, CorsConfig, GatewayConfig, TlsConfig};
 pub use gateway::{Gateway, GatewayBuilder};
+pub use log::AccessLog;
+pub use metrics::Metrics;
 pub use observe::{Ending, Observer, Seen};
 pub use sections::{sections, settings};

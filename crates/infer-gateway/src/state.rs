@@ -12,6 +12,7 @@ use inference::Inference;
 use crate::admission::Admission;
 use crate::config::GatewayConfig;
 use crate::drain::Drain;
+use crate::metrics::Metrics;
 use crate::watch::Observers;
 
 /// What all requests share.
@@ -21,6 +22,7 @@ pub(crate) struct State {
     config: ArcSwap<GatewayConfig>,
     admission: ArcSwap<Admission>,
     pub(crate) observers: Observers,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) drain: Drain,
     clock: Clock,
 }
@@ -31,6 +33,7 @@ impl State {
         keys: KeyBook,
         config: GatewayConfig,
         observers: Observers,
+        metrics: Arc<Metrics>,
         drain: Drain,
     ) -> Self {
         let admission = Admission::new(&config.admission);
@@ -40,6 +43,7 @@ impl State {
             config: ArcSwap::from_pointee(config),
             admission: ArcSwap::from_pointee(admission),
             observers,
+            metrics,
             drain,
             clock: Clock::system(),
         }

@@ -7,7 +7,8 @@ use infer_core::{BreakerEffect, InferenceError};
 use tokio::time::Instant;
 use tracing::info;
 
-use crate::breaker::{Breaker, BreakerConfig, BreakerState, Ticket};
+use crate::breaker::{Breaker, BreakerChange, BreakerConfig, BreakerState, Ticket};
+use crate::meter::MetricsSink;
 use crate::provider::{Call, Operation};
 
 /// A breaker for every operation: embeddings may be down while answers are fine.
@@ -16,6 +17,7 @@ pub(crate) struct Breakers {
     provider: Arc<str>,
     each: [Mutex<Told>; Operation::ALL.len()],
     dice: Mutex<fastrand::Rng>,
+    sink: Arc<dyn MetricsSink>,
 }
 
 /// A breaker, and the state that was last told.
@@ -26,10 +28,15 @@ struct Told {
 }
 
 impl Breakers {
-    pub(crate) fn new(provider: Arc<str>, config: &BreakerConfig, seed: u64) -> Self {
+    pub(crate) fn new(
+        provider: Arc<str>,
+        config: &BreakerConfig,
+        seed: u64,
+        sink: Arc<dyn MetricsSink>,
+    ) -> Self {
         let each = Operation::ALL
             .map(|_| Mutex::new(Told { breaker: Breaker::new(config.clone()), state: BreakerState::Closed }));
-        Self { provider, each, dice: Mutex::new(fastrand::Rng::with_seed(seed)) }
+        Self { provider, each, dice: Mutex::new(fastrand::Rng::with_seed(seed)), sink }
     }
 
     fn of(&self, operation: Operation) -> MutexGuard<'_, Told> {
@@ -69,6 +76,7 @@ impl Breakers {
         drop(told);
         if before != after {
             info!(provider = %self.provider, operation = operation.name(), from = ?before, to = ?after, "breaker changed");
+            self.sink.breaker_changed(&BreakerChange::new(&self.provider, operation, before, after));
         }
         result
     }

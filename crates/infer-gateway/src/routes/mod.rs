@@ -4,6 +4,7 @@ mod chat;
 mod embeddings;
 mod generate;
 mod health;
+mod metrics;
 mod models;
 
 use std::sync::Arc;
@@ -39,6 +40,12 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .route("/openai/deployments/{deployment}/chat/completions", post(azure_chat))
         .route("/openai/deployments/{deployment}/embeddings", post(azure_embed))
         .route("/healthz", get(async || health::live()))
+        .route(
+            "/metrics",
+            get(|From(state): Shared, request: Request<Body>| async move {
+                metrics::scrape(&state, request.headers(), request.extensions())
+            }),
+        )
         .route("/readyz", get(|From(state): Shared| async move { health::ready(&state) }))
         .route(
             "/health/providers",

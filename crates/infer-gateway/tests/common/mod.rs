@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use futures_util::FutureExt as _;
-use infer_gateway::{Gateway, GatewayConfig, Observer, Seen};
+use infer_gateway::{Gateway, GatewayConfig, Metrics, Observer, Seen};
 use infer_store::Clock;
 use infer_store::keys::KeyBook;
 use inference::config::{Format, Source};
@@ -91,7 +91,9 @@ impl Setting {
         text += &yaml;
         let builder =
             infer_gateway::sections().into_iter().fold(Inference::builder(), InferenceBuilder::with_section);
-        let inference = builder.with_source(Source::text(text, Format::Yaml)).build().await.unwrap();
+        let metrics = Metrics::new();
+        let builder = builder.with_source(Source::text(text, Format::Yaml)).with_sink(metrics.clone());
+        let inference = builder.build().await.unwrap();
         let (settings, keys) = infer_gateway::settings(&inference.config());
         let mut settings = GatewayConfig::clone(&settings);
         settings.listen = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -100,6 +102,7 @@ impl Setting {
         let gateway = Gateway::builder(inference.clone(), settings)
             .with_keys(keys)
             .with_observer(log.clone())
+            .with_metrics(metrics)
             .bind()
             .await
             .unwrap();
