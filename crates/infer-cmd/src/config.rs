@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use inference::Config;
+use inference::config::{Process, Reader};
 use serde_json::json;
 
 use crate::args::{ConfigArgs, ConfigCommand};
@@ -13,10 +14,15 @@ use crate::upstream::variable;
 
 const DEFAULT_FILE: &str = "llm.yaml";
 
+/// Reads what `infer serve` reads, so that one file serves both.
+pub(crate) fn reader() -> Reader {
+    infer_gateway::sections().into_iter().fold(Reader::default(), Reader::with_section)
+}
+
 /// Checks or shows.
 pub(crate) async fn run(command: ConfigCommand, signals: &mut Signals) -> Result<(), Failure> {
     let text = match command {
-        ConfigCommand::Schema => format!("{:#}", Config::schema()),
+        ConfigCommand::Schema => format!("{:#}", reader().schema()),
         ConfigCommand::Check(args) => {
             let (file, config) = read(&args, signals).await?;
             let (providers, routes) = names(&config);
@@ -62,7 +68,7 @@ pub(crate) fn data_directory(
     if named_config.is_none() && variable("INFER_CONFIG")?.is_none() && !file.exists() {
         return Err(Failure::usage(format!("there is no {}: {way_out}", file.display())));
     }
-    let config = Config::from_file(&file).map_err(Failure::Faults)?;
+    let config = reader().file(&file, &Process).map_err(Failure::Faults)?;
     config.data.ok_or_else(|| Failure::usage(format!("{}: has no data: {way_out}", file.display())))
 }
 
@@ -70,7 +76,7 @@ async fn read(args: &ConfigArgs, signals: &mut Signals) -> Result<(PathBuf, Conf
     let file = file(args.file.as_ref())?;
     signals
         .blocking(move || {
-            let config = Config::from_file(&file).map_err(Failure::Faults)?;
+            let config = reader().file(&file, &Process).map_err(Failure::Faults)?;
             Ok((file, config))
         })
         .await

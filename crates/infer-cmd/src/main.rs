@@ -22,6 +22,7 @@ mod serve;
 mod signals;
 mod sim;
 mod summary;
+mod telemetry;
 mod terminal;
 mod upstream;
 
@@ -68,7 +69,10 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
-    logs::start(cli.verbose)?;
+    // What a server logs is a matter of its configuration, which it has yet to read.
+    if !matches!(cli.command, Command::Serve(_)) {
+        logs::start(cli.verbose)?;
+    }
     let runtime = threads(&cli.command)
         .enable_all()
         .build()
@@ -82,7 +86,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Health(args) => health::run(&args, &mut signals).await,
             Command::Config(command) => config::run(command, &mut signals).await,
             Command::Cost(args) => cost::run(args, &mut signals).await,
-            Command::Serve(args) => serve::run(&args, &mut signals).await,
+            Command::Serve(args) => serve::run(&args, cli.verbose, &mut signals).await,
             Command::Keys(command) => keys::run(command, &mut signals).await,
             Command::Sim(sim) => sim::run(&sim, &mut signals).await,
             Command::Completions { shell } => completions::print(shell),

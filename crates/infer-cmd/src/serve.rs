@@ -6,16 +6,20 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use infer_gateway::{Gateway, GatewayConfig};
+use infer_gateway::{AccessLog, Gateway, GatewayConfig, Metrics};
 use infer_store::Clock;
 use infer_store::keys::KeyBook;
-use inference::config::{Format, Source};
+use inference::config::{Format, ObservabilityConfig, Process, Source};
+use inference::remote::meter::{Fanout, MetricsSink};
 use inference::{Inference, InferenceBuilder};
 use upstream_sim::Sim;
 
 use crate::args::ServeArgs;
+use crate::config;
 use crate::failure::Failure;
+use crate::logs;
 use crate::signals::Signals;
+use crate::telemetry::Telemetry;
 use crate::upstream::variable;
 
 /// Fast enough not to wait for, slow enough to see words arrive.
@@ -29,10 +33,17 @@ enum Behind {
 }
 
 /// Serves until it is stopped.
-pub(crate) async fn run(args: &ServeArgs, signals: &mut Signals) -> Result<(), Failure> {
+pub(crate) async fn run(args: &ServeArgs, verbose: u8, signals: &mut Signals) -> Result<(), Failure> {
     let behind = behind(args).await?;
     let mut builder =
         infer_gateway::sections().into_iter().fold(Inference::builder(), InferenceBuilder::with_section);
+    let observability = observability(&behind)?;
+    let telemetry = Telemetry::start(&observability)?;
+    logs::serve(verbose, &observability.log, &telemetry)?;
+    let metrics = Metrics::new();
+    let sinks: Vec<Arc<dyn MetricsSink>> =
+        [metrics.clone() as _].into_iter().chain(telemetry.sink()).collect();
+    builder = builder.with_sink(Arc::new(Fanout(sinks)));
     builder = match &behind {
         Behind::File(path) => builder.with_file(path),
         Behind::OpenAi => builder.with_source(source("openai", "api_key: ${OPENAI_API_KEY}")),
@@ -44,14 +55,14 @@ pub(crate) async fn run(args: &ServeArgs, signals: &mut Signals) -> Result<(), F
         builder = builder.with_data(data);
     }
     let inference = builder.build().await.map_err(Failure::call)?;
-    let config = inference.config();
-    let (settings, keys) = infer_gateway::settings(&config);
+    let in_force = inference.config();
+    let (settings, keys) = infer_gateway::settings(&in_force);
     let mut settings = GatewayConfig::clone(&settings);
     if let Some(listen) = args.listen {
         settings.listen = listen;
     }
     settings.insecure |= args.insecure;
-    let data = args.data.clone().or_else(|| config.data.clone());
+    let data = args.data.clone().or_else(|| in_force.data.clone());
     let book = signals
         .blocking(move || {
             let book = match data {
@@ -70,13 +81,19 @@ pub(crate) async fn run(args: &ServeArgs, signals: &mut Signals) -> Result<(), F
         Behind::File(_) => Some(inference.watch().map_err(Failure::call)?),
         _ => None,
     };
-    let gateway =
-        Gateway::builder(inference, settings).with_keys(book).bind().await.map_err(Failure::call)?;
+    let gateway = Gateway::builder(inference, settings)
+        .with_keys(book)
+        .with_metrics(metrics)
+        .with_observer(Arc::new(AccessLog))
+        .bind()
+        .await
+        .map_err(Failure::call)?;
     banner(&gateway, &behind)?;
     let served = gateway.serve(async {
         signals.stop().await;
     });
     served.await.map_err(Failure::from)?;
+    telemetry.end().await;
     drop(watching);
     Ok(())
 }
@@ -99,6 +116,13 @@ async fn behind(args: &ServeArgs) -> Result<Behind, Failure> {
     let sim = Sim::builder().chunk_delay(WORD_DELAY).start().await;
     let sim = sim.map_err(|error| Failure::usage(format!("the built-in simulator cannot start: {error}")))?;
     Ok(Behind::Simulator(sim))
+}
+
+/// What the configuration says of logs and telemetry, which begin before all else; how those go on is not reloaded.
+fn observability(behind: &Behind) -> Result<ObservabilityConfig, Failure> {
+    let Behind::File(path) = behind else { return Ok(ObservabilityConfig::default()) };
+    let config = config::reader().file(path, &Process).map_err(|faults| Failure::call(faults.into()))?;
+    Ok(config.observability)
 }
 
 /// One provider for every model.

@@ -17,6 +17,7 @@ mod reply;
 mod routes;
 mod sections;
 mod serve;
+mod span;
 mod state;
 mod tls;
 mod watch;

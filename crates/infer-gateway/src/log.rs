@@ -60,7 +60,7 @@ impl Observer for AccessLog {
 }
 
 /// A name that a client chose, fit for a line.
-fn shown(model: &str) -> String {
+pub(crate) fn shown(model: &str) -> String {
     model.chars().take(MAX_MODEL).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 

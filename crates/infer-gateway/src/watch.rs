@@ -7,9 +7,11 @@ use std::time::{Duration, SystemTime};
 use infer_core::{CostEstimate, Origin, RequestId, RunMeta, Tried, Usage};
 use infer_store::cache::CacheOutcome;
 use tokio::time::Instant;
+use tracing::Span;
 
 use crate::admission::Admitted;
 use crate::observe::{Ending, Observer, Seen};
+use crate::span;
 
 /// Told of every request once it is over.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +29,7 @@ pub(crate) struct Watch {
     came: Option<Instant>,
     /// When the piece before was taken.
     piece: Option<Instant>,
+    span: Span,
 }
 
 impl Watch {
@@ -50,7 +53,19 @@ impl Watch {
             asked: None,
             came: None,
             piece: None,
+            span: Span::none(),
         }
+    }
+
+    /// The same, told to `span` as well.
+    pub(crate) fn within(mut self, span: Span) -> Self {
+        self.span = span;
+        self
+    }
+
+    /// The span to run it in.
+    pub(crate) fn span(&self) -> Span {
+        self.span.clone()
     }
 
     pub(crate) fn id(&self) -> &RequestId {
@@ -157,6 +172,7 @@ impl Watch {
         for observer in &*self.observers.0 {
             observer.ended(&self.seen);
         }
+        span::close(&self.span, &self.seen);
     }
 }
 

@@ -12,6 +12,7 @@ mod config;
 mod configured;
 mod cost;
 mod faults;
+mod observability;
 mod running;
 mod stopping;
 mod upstreams;

@@ -14,9 +14,11 @@ use axum::body::Body;
 use axum::extract::{Path, State as From};
 use axum::routing::{get, post};
 use http::{HeaderMap, Request, Response, StatusCode};
+use tracing::Instrument as _;
 
 use crate::ask::request_id;
 use crate::denial::{Denial, Failure, Shape};
+use crate::span;
 use crate::state::State;
 use crate::watch::Watch;
 
@@ -58,12 +60,15 @@ pub(crate) fn router(state: Arc<State>) -> Router {
 }
 
 fn watch(state: &State, endpoint: &'static str, headers: &HeaderMap) -> Watch {
-    Watch::begin(endpoint, request_id(headers), state.now(), state.observers.clone())
+    let id = request_id(headers);
+    let span = span::of(endpoint, &id, headers);
+    Watch::begin(endpoint, id, state.now(), state.observers.clone()).within(span)
 }
 
 async fn generated<D: Dialect>(state: &State, dialect: D, request: Request<Body>) -> Response<Body> {
     let watch = watch(state, D::ENDPOINT, request.headers());
-    generate::generate(state, &dialect, request, watch).await
+    let span = watch.span();
+    generate::generate(state, &dialect, request, watch).instrument(span).await
 }
 
 async fn chat(From(state): Shared, request: Request<Body>) -> Response<Body> {
@@ -80,7 +85,8 @@ async fn azure_chat(
 
 async fn embed(From(state): Shared, request: Request<Body>) -> Response<Body> {
     let watch = watch(&state, embeddings::ENDPOINT, request.headers());
-    embeddings::embed(&state, None, request, watch).await
+    let span = watch.span();
+    embeddings::embed(&state, None, request, watch).instrument(span).await
 }
 
 async fn azure_embed(
@@ -89,7 +95,8 @@ async fn azure_embed(
     request: Request<Body>,
 ) -> Response<Body> {
     let watch = watch(&state, embeddings::ENDPOINT, request.headers());
-    embeddings::embed(&state, Some(&deployment), request, watch).await
+    let span = watch.span();
+    embeddings::embed(&state, Some(&deployment), request, watch).instrument(span).await
 }
 
 async fn model(From(state): Shared, Path(id): Path<String>, headers: HeaderMap) -> Response<Body> {
