@@ -66,7 +66,7 @@ async fn answers_tokens_and_costs_are_counted_once() {
 }
 
 #[tokio::test]
-async fn ten_thousand_models_that_clients_made_up_add_no_series() {
+async fn models_that_clients_made_up_add_no_series() {
     let scene = Setting::yaml("keys: [{ name: team, secret: 0123456789abcdef, admin: true }]").start().await;
     let ask = async |model: String| {
         let body = format!(r#"{{"model":{model:?},"messages":[{{"role":"user","content":"hi"}}]}}"#);
@@ -83,7 +83,7 @@ async fn ten_thousand_models_that_clients_made_up_add_no_series() {
     ask("sim-error-500".to_owned()).await;
     let before = scrape().await;
     assert_eq!(sum(&before, "infer_attempts_total", &[r#"model="other""#]), 2.0);
-    let many = (0..10_000).map(|nth| ask(format!("made-up-{nth}")));
+    let many = (0..200).map(|nth| ask(format!("made-up-{nth}")));
     let mut many = futures_util::stream::iter(many);
     let mut running = futures_util::stream::FuturesUnordered::new();
     loop {
@@ -98,7 +98,7 @@ async fn ten_thousand_models_that_clients_made_up_add_no_series() {
     }
     drop(running);
     let after = scrape().await;
-    assert_eq!(sum(&after, "infer_attempts_total", &[r#"model="other""#]), 10_002.0);
+    assert_eq!(sum(&after, "infer_attempts_total", &[r#"model="other""#]), 202.0);
     assert!(!after.contains("made-up"), "{after}");
     assert_eq!(series(&after), series(&before));
 }

@@ -22,7 +22,8 @@ fn serve(directory: &tempfile::TempDir, yaml: &str) -> (Running, String) {
 fn exchange(address: &str, head: &str, body: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     let length = body.len();
-    write!(stream, "{head}\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
+    write!(stream, "{head}\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}")
+        .unwrap();
     let mut response = String::new();
     stream.read_to_string(&mut response).unwrap();
     response
@@ -48,8 +49,7 @@ async fn a_server_writes_a_line_of_json_for_every_request_and_counts_it() {
     running.signal("-TERM");
     let ran = running.end();
     assert_eq!(ran.code, 0, "{ran:?}");
-    let lines: Vec<Value> =
-        ran.stderr.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let lines: Vec<Value> = ran.stderr.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let mine: Vec<&Value> = lines.iter().filter(|line| line["request_id"] == "mine-1").collect();
     assert_eq!(mine.len(), 1, "{}", ran.stderr);
     assert_eq!((&mine[0]["status"], &mine[0]["provider"]), (&200.into(), &"up".into()));
@@ -84,7 +84,10 @@ fn collector() -> (String, std::sync::mpsc::Receiver<(String, Vec<u8>)>) {
             }
             let mut body = vec![0; length];
             stream.read_exact(&mut body).unwrap();
-            stream.get_mut().write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").unwrap();
+            stream
+                .get_mut()
+                .write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+                .unwrap();
             // Nobody listens once the test is over.
             _ = sender.send((path, body));
         }
@@ -118,7 +121,8 @@ async fn a_server_exports_its_requests_in_the_trace_they_came_with_and_metrics()
     let count = |path: &str, what: &[u8]| {
         bodies.get(path).map_or(0, |body| body.windows(what.len()).filter(|window| *window == what).count())
     };
-    let id: Vec<u8> = (0..16).map(|nth| u8::from_str_radix(&trace[2 * nth..2 * nth + 2], 16).unwrap()).collect();
+    let id: Vec<u8> =
+        (0..16).map(|nth| u8::from_str_radix(&trace[2 * nth..2 * nth + 2], 16).unwrap()).collect();
     assert!(count("/v1/traces", &id) >= 2, "the request and its call are in the client's trace: {ran:?}");
     assert!(count("/v1/traces", b"gen_ai.request.model") >= 2);
     assert!(count("/v1/metrics", b"gen_ai.client.operation.duration") >= 1);

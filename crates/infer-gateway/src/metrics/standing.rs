@@ -131,7 +131,7 @@ fn budgets(register: &mut Register, balances: Vec<Balance>) {
         "The part of a budget that is spent or reserved, of its fullest account",
     );
     let accounts: Levels<1> = register.levels("infer_budget_accounts", "Accounts of a budget");
-    let usd: [Levels<1>; 3] = [
+    let dollars: [Levels<1>; 3] = [
         register.levels("infer_budget_spent_usd", "Spent of a budget in this window, by all its accounts"),
         register.levels("infer_budget_reserved_usd", "Reserved by calls under way"),
         register.levels("infer_budget_limit_usd", "The limit of each account of a budget"),
@@ -145,7 +145,7 @@ fn budgets(register: &mut Register, balances: Vec<Balance>) {
         let name = labels(["budget"], [name.into()]);
         used.get_or_create_owned(&name).set(sheet.used);
         accounts.get_or_create_owned(&name).set(f64::from(sheet.accounts));
-        let levels = if sheet.in_usd { &usd } else { &tokens };
+        let levels = if sheet.in_usd { &dollars } else { &tokens };
         for (level, value) in levels.iter().zip([sheet.spent, sheet.reserved, sheet.limit]) {
             level.get_or_create_owned(&name).set(value);
         }
@@ -163,12 +163,13 @@ fn ledger(register: &mut Register, state: &State) {
     let rows: Counters<1> =
         register.counters("infer_ledger_rows_total", "Rows for the ledger, by what became of them");
     let Some(ledger) = state.inference.ledger() else { return };
-    let stats = ledger.stats();
-    for (outcome, count) in [("written", stats.written), ("refused", stats.refused), ("failed", stats.failed)]
+    let counts = ledger.stats();
+    for (outcome, count) in
+        [("written", counts.written), ("refused", counts.refused), ("failed", counts.failed)]
     {
         rows.get_or_create_owned(&labels(["outcome"], [outcome.into()])).inc_by(count);
     }
-    let waiting = ConstGauge::new(i64::try_from(stats.waiting).unwrap_or(i64::MAX));
+    let waiting = ConstGauge::new(i64::try_from(counts.waiting).unwrap_or(i64::MAX));
     register.registry.register("infer_ledger_rows_waiting", "Rows that are not written yet", waiting);
 }
 

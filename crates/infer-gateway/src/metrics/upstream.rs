@@ -22,7 +22,7 @@ const TOKENS: [&str; 5] = ["input", "cached_input", "cache_write", "output", "re
 #[derive(Debug)]
 pub(super) struct Upstream {
     pub(super) configured: Configured,
-    models: RwLock<HashMap<Arc<str>, HashMap<Box<str>, Arc<OfModel>>>>,
+    models: RwLock<HashMap<Arc<str>, OfModels>>,
     providers: RwLock<HashMap<Arc<str>, Arc<OfProvider>>>,
     keys: RwLock<HashMap<Arc<str>, Sum>>,
     families: Families,
@@ -58,6 +58,9 @@ struct OfModel {
     cost: Sum,
     priced: Counter,
 }
+
+/// The series of one provider's models.
+type OfModels = HashMap<Box<str>, Arc<OfModel>>;
 
 /// The series of one provider.
 #[derive(Debug)]
