@@ -30,7 +30,7 @@ pub(crate) fn start(verbose: u8) -> Result<(), Failure> {
 /// Starts the logs of a server, and hands its spans to `telemetry`.
 ///
 /// `RUST_LOG` and `-v` go before what the configuration says.
-pub(crate) fn serve(verbose: u8, config: &LogConfig, telemetry: &Telemetry) -> Result<(), Failure> {
+pub(crate) fn serve(verbose: u8, config: LogConfig, telemetry: &Telemetry) -> Result<(), Failure> {
     let filter = match asked(verbose)? {
         Some(filter) => filter,
         None => {

@@ -39,7 +39,7 @@ pub(crate) async fn run(args: &ServeArgs, verbose: u8, signals: &mut Signals) ->
         infer_gateway::sections().into_iter().fold(Inference::builder(), InferenceBuilder::with_section);
     let observability = observability(&behind)?;
     let telemetry = Telemetry::start(&observability)?;
-    logs::serve(verbose, &observability.log, &telemetry)?;
+    logs::serve(verbose, observability.log, &telemetry)?;
     let metrics = Metrics::new();
     let sinks: Vec<Arc<dyn MetricsSink>> =
         [metrics.clone() as _].into_iter().chain(telemetry.sink()).collect();

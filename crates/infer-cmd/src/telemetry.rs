@@ -40,7 +40,10 @@ impl Telemetry {
         #[cfg(feature = "otel")]
         return self.otel.as_ref().map(inference::otel::Otel::layer);
         #[cfg(not(feature = "otel"))]
-        return None::<tracing_subscriber::layer::Identity>;
+        {
+            let Self {} = self;
+            None::<tracing_subscriber::layer::Identity>
+        }
     }
 
     /// Takes the records of calls.
@@ -48,7 +51,10 @@ impl Telemetry {
         #[cfg(feature = "otel")]
         return self.otel.as_ref().map(inference::otel::Otel::sink);
         #[cfg(not(feature = "otel"))]
-        return None;
+        {
+            let Self {} = self;
+            None
+        }
     }
 
     /// Sends what waits.

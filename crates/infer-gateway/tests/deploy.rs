@@ -1,6 +1,6 @@
 //! What is in `deploy/` fits the program: names of metrics exist, files can be read, and settings are settings.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+#![expect(clippy::panic, reason = "a test")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

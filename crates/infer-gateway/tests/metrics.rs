@@ -145,7 +145,7 @@ async fn what_an_upstream_takes_is_no_overhead_of_ours() {
     json(scene.chat("sim-error-500", false)).await;
     for seen in scene.log.ended(3).await {
         assert!(seen.total >= Duration::from_millis(400), "{seen:?}");
-        assert!(seen.overhead < seen.total - Duration::from_millis(300), "{seen:?}");
+        assert!(seen.overhead + Duration::from_millis(300) < seen.total, "{seen:?}");
         assert!(!seen.overhead.is_zero(), "{seen:?}");
     }
 }
