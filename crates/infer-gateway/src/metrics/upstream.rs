@@ -204,8 +204,9 @@ impl Upstream {
 
     fn count_call(&self, record: &RunRecord) {
         let provider = self.provider(&record.subject.provider);
-        if let Some(usage) = &record.usage {
-            let model = self.model(record);
+        let used = record.usage.is_some() || record.cost.known().is_some();
+        let model = used.then(|| self.model(record));
+        if let (Some(usage), Some(model)) = (&record.usage, &model) {
             let counts = [
                 usage.input_tokens,
                 usage.cached_input_tokens,
@@ -222,9 +223,11 @@ impl Upstream {
         }
         match record.cost {
             Cost::Known(cost) => {
-                let (model, cost) = (self.model(record), cost.total().as_usd());
-                model.cost.inc_by(cost);
-                model.priced.inc();
+                let cost = cost.total().as_usd();
+                if let Some(model) = &model {
+                    model.cost.inc_by(cost);
+                    model.priced.inc();
+                }
                 self.priced.fetch_add(1, Ordering::Relaxed);
                 if let Some(key) = &record.subject.account.key {
                     self.key(key).inc_by(cost);
