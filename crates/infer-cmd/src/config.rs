@@ -14,6 +14,11 @@ use crate::upstream::variable;
 
 const DEFAULT_FILE: &str = "llm.yaml";
 
+/// Reads what `infer serve` reads, so that one file serves both.
+pub(crate) fn reader() -> Reader {
+    infer_gateway::sections().into_iter().fold(Reader::default(), Reader::with_section)
+}
+
 /// Checks or shows.
 pub(crate) async fn run(command: ConfigCommand, signals: &mut Signals) -> Result<(), Failure> {
     let text = match command {
@@ -34,11 +39,6 @@ pub(crate) async fn run(command: ConfigCommand, signals: &mut Signals) -> Result
         }
     };
     Ok(Printer::new().document(&text).await?)
-}
-
-/// Reads configurations with everything in them that some command understands.
-pub(crate) fn reader() -> Reader {
-    infer_gateway::sections().into_iter().fold(Reader::default(), Reader::with_section)
 }
 
 /// The configuration that is meant: the one named, else the environment's, else that of this directory.

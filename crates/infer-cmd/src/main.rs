@@ -77,7 +77,10 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let result = runtime.block_on(async {
         let mut signals =
             Signals::listen().map_err(|error| Failure::usage(format!("cannot start: {error}")))?;
-        let given = Given::read(cli.command.config()?.as_deref(), cli.verbose)?;
+        let given = {
+            let is_server = matches!(cli.command, Command::Serve(_));
+            Given::read(cli.command.config()?.as_deref(), cli.verbose, is_server)?
+        };
         let result = match cli.command {
             Command::Chat(chat) => chat::run(*chat, &given, &mut signals).await,
             Command::Models(args) => models::run(&args, &given, &mut signals).await,

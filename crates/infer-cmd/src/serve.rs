@@ -3,12 +3,14 @@
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use infer_gateway::{Gateway, GatewayConfig};
+use infer_gateway::{AccessLog, Gateway, GatewayConfig, Metrics};
 use infer_store::Clock;
 use infer_store::keys::KeyBook;
 use inference::config::{Format, Source};
+use inference::remote::meter::{Fanout, MetricsSink};
 use inference::{Inference, InferenceBuilder};
 use upstream_sim::Sim;
 
@@ -32,6 +34,9 @@ pub(crate) async fn run(args: &ServeArgs, given: &Given, signals: &mut Signals) 
     let behind = behind(args).await?;
     let mut builder =
         infer_gateway::sections().into_iter().fold(Inference::builder(), InferenceBuilder::with_section);
+    let metrics = Metrics::new();
+    let sinks: Vec<Arc<dyn MetricsSink>> = vec![metrics.clone(), given.sink()];
+    builder = builder.with_sink(Arc::new(Fanout(sinks)));
     builder = match &behind {
         Behind::File(path) => builder.with_file(path),
         Behind::OpenAi => builder.with_source(source("openai", "api_key: ${OPENAI_API_KEY}")),
@@ -39,19 +44,18 @@ pub(crate) async fn run(args: &ServeArgs, given: &Given, signals: &mut Signals) 
             builder.with_source(source("simulator", &format!("type: openai, base_url: {:?}", sim.base_url())))
         }
     };
-    builder = builder.with_sink(given.sink());
     if let Some(data) = &args.data {
         builder = builder.with_data(data);
     }
     let inference = builder.build().await.map_err(Failure::call)?;
-    let config = inference.config();
-    let (settings, keys) = infer_gateway::settings(&config);
+    let in_force = inference.config();
+    let (settings, keys) = infer_gateway::settings(&in_force);
     let mut settings = GatewayConfig::clone(&settings);
     if let Some(listen) = args.listen {
         settings.listen = listen;
     }
     settings.insecure |= args.insecure;
-    let data = args.data.clone().or_else(|| config.data.clone());
+    let data = args.data.clone().or_else(|| in_force.data.clone());
     let book = signals
         .blocking(move || {
             let book = match data {
@@ -70,7 +74,10 @@ pub(crate) async fn run(args: &ServeArgs, given: &Given, signals: &mut Signals) 
         Behind::File(_) => Some(inference.watch().map_err(Failure::call)?),
         _ => None,
     };
-    let mut gateway = Gateway::builder(inference, settings).with_keys(book);
+    let mut gateway = Gateway::builder(inference, settings)
+        .with_keys(book)
+        .with_metrics(metrics)
+        .with_observer(Arc::new(AccessLog));
     if matches!(behind, Behind::Simulator(_)) {
         gateway = gateway.with_simulator();
     }

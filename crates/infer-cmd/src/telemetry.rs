@@ -22,8 +22,8 @@ pub(crate) struct Telemetry {
 
 impl Telemetry {
     /// Starts once in a process, and within its runtime.
-    pub(crate) fn start(verbose: u8, wanted: &ObservabilityConfig) -> Result<Self, Failure> {
-        let logs = logs::layer(verbose, wanted.log)?;
+    pub(crate) fn start(verbose: u8, wanted: &ObservabilityConfig, is_server: bool) -> Result<Self, Failure> {
+        let logs = logs::layer(verbose, wanted.log, is_server)?;
         #[cfg(feature = "otel")]
         {
             let otel = wanted.otel.as_ref().map(otel::start).transpose().map_err(Failure::call)?;

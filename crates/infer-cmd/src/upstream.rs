@@ -40,7 +40,7 @@ pub(crate) struct Given {
 
 impl Given {
     /// Reads the configuration, if there is one, and starts logs and telemetry.
-    pub(crate) fn read(config: Option<&Path>, verbose: u8) -> Result<Self, Failure> {
+    pub(crate) fn read(config: Option<&Path>, verbose: u8, is_server: bool) -> Result<Self, Failure> {
         let (source, wanted) = match config {
             Some(file) => {
                 let source = Source::file(file).map_err(|faults| Failure::call(faults.into()))?;
@@ -50,7 +50,7 @@ impl Given {
             }
             None => (None, ObservabilityConfig::default()),
         };
-        Ok(Self { source, telemetry: Telemetry::start(verbose, &wanted)? })
+        Ok(Self { source, telemetry: Telemetry::start(verbose, &wanted, is_server)? })
     }
 
     /// Whoever is to be told of calls.

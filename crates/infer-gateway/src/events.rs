@@ -82,6 +82,7 @@ impl<F: Format> Events<F> {
     fn new(phase: Phase, format: F, mut watch: Watch, terms: Terms) -> Self {
         // What is left from here on was left under a 200.
         watch.seen().status = 200;
+        watch.written();
         let every = terms.keep_alive;
         let silence = Box::pin(tokio::time::sleep(every));
         Self { phase, format, watch, silence, every, over: Box::pin(terms.over), is_finished: false }
@@ -146,6 +147,9 @@ impl<F: Format> Events<F> {
                     };
                 }
                 Poll::Ready(Some(Ok(chunk))) => {
+                    if ready.len() == 0 {
+                        self.watch.piece();
+                    }
                     if let Some(event) = self.take(&chunk) {
                         ready.add(event);
                     }

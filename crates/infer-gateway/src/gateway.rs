@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use crate::config::GatewayConfig;
 use crate::drain::{Drain, Phase};
 use crate::live::Live;
+use crate::metrics::Metrics;
 use crate::observe::Observer;
 use crate::reload::Followed;
 use crate::state::State;
@@ -30,6 +31,7 @@ pub struct GatewayBuilder {
     keys: Option<KeyBook>,
     observers: Vec<Arc<dyn Observer>>,
     simulator: bool,
+    metrics: Option<Arc<Metrics>>,
 }
 
 impl GatewayBuilder {
@@ -54,13 +56,20 @@ impl GatewayBuilder {
         self
     }
 
+    /// Serves `metrics`, which is best the sink of what is served as well.
+    #[must_use]
+    pub fn with_metrics(mut self, metrics: Arc<Metrics>) -> Self {
+        self.metrics = Some(metrics);
+        self
+    }
+
     /// Listens.
     ///
     /// # Errors
     /// [`InferenceError::Config`] for settings that cannot be served: an address beyond this machine without keys, an
     /// address that is taken, files for HTTPS that cannot be read.
     pub async fn bind(self) -> Result<Gateway, InferenceError> {
-        let Self { inference, config, keys, mut observers, simulator } = self;
+        let Self { inference, config, keys, mut observers, simulator, metrics } = self;
         config.validate().map_err(InferenceError::config)?;
         let keys = match keys {
             Some(keys) => keys,
@@ -91,12 +100,16 @@ impl GatewayBuilder {
             }
         }
         observers.push(Arc::clone(&live) as Arc<dyn Observer>);
+        let metrics = metrics.unwrap_or_else(Metrics::new);
+        observers.push(metrics.clone());
         let observers = Observers(observers.into());
         let (said, said_of_keys) = sections::settings(&inference.config());
         let followed = Followed::new(said, said_of_keys, tls.clone());
-        let state =
-            Arc::new(State::new(inference, keys, config, observers, live, drain, followed, simulator));
+        let state = Arc::new(State::new(
+            inference, keys, config, observers, live, metrics, drain, followed, simulator,
+        ));
         reload::follow_keys(&state).await.map_err(InferenceError::config)?;
+        state.metrics.learn(&state);
         Ok(Gateway { state, listener, address, tls })
     }
 }
@@ -113,7 +126,8 @@ pub struct Gateway {
 impl Gateway {
     /// One for what `inference` describes.
     pub fn builder(inference: Inference, config: GatewayConfig) -> GatewayBuilder {
-        GatewayBuilder { inference, config, keys: None, observers: Vec::new(), simulator: false }
+        let observers = Vec::new();
+        GatewayBuilder { inference, config, keys: None, observers, simulator: false, metrics: None }
     }
 
     /// Where it listens.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use infer_core::{CostEstimate, RequestId, Tried, Usage};
+use inference::remote::meter::Histogram;
 
 /// A request that is over: answered, refused, failed or left.
 #[derive(Clone, Debug)]
@@ -32,6 +33,8 @@ pub struct Seen {
     pub streamed: bool,
     /// Whether the answer came from the cache; `None` where there is none or it was not asked.
     pub cached: Option<bool>,
+    /// Whether there is a cache that was not asked.
+    pub cache_skipped: bool,
     /// Targets that failed before the one that answered.
     pub tried: Vec<Tried>,
     /// Attempts at upstreams, of the target that answered.
@@ -40,17 +43,51 @@ pub struct Seen {
     pub first_content: Option<Duration>,
     /// From its arrival to its end.
     pub total: Duration,
-    /// The part of the time to the head of the answer that no upstream took: reading, checking, waiting in our own queue,
-    /// writing.
+    /// The part of `total` that no upstream took, nor a client that reads a stream: reading the request, checking, waiting in
+    /// our own queue, choosing a target, writing the answer or the head of its stream. All of it where no upstream was asked.
+    /// Of embeddings, what routing took is not known and not part of it.
     pub overhead: Duration,
     /// The part of `overhead` that it waited for its turn.
     pub queued: Duration,
     /// Pieces of the answer that were sent.
     pub chunks: u64,
+    /// The silences between pieces of a streamed answer. Pieces that came together have none between them, and a client that
+    /// reads slowly makes them longer.
+    pub silences: Histogram,
     /// Tokens, as far as the answer said.
     pub usage: Option<Usage>,
     /// What they cost; `None` when the price is not known.
     pub cost: Option<CostEstimate>,
+}
+
+impl Seen {
+    /// A request that arrived and of which no more is known: its client left.
+    pub fn new(endpoint: &'static str, request_id: RequestId, began: SystemTime) -> Self {
+        Self {
+            request_id,
+            endpoint,
+            began,
+            key: None,
+            model: None,
+            provider: None,
+            served_model: None,
+            status: 499,
+            ending: Ending::Left,
+            streamed: false,
+            cached: None,
+            cache_skipped: false,
+            tried: Vec::new(),
+            attempts: 0,
+            first_content: None,
+            total: Duration::ZERO,
+            overhead: Duration::ZERO,
+            queued: Duration::ZERO,
+            chunks: 0,
+            silences: Histogram::default(),
+            usage: None,
+            cost: None,
+        }
+    }
 }
 
 /// How a request ended.

@@ -14,6 +14,7 @@ use crate::attempts::Attempts;
 use crate::config::GatewayConfig;
 use crate::drain::Drain;
 use crate::live::Live;
+use crate::metrics::Metrics;
 use crate::reload::Followed;
 use crate::watch::Observers;
 
@@ -27,6 +28,7 @@ pub(crate) struct State {
     pub(crate) live: Arc<Live>,
     /// Whether answers come from the built-in simulator.
     pub(crate) simulator: bool,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) drain: Drain,
     pub(crate) followed: Followed,
     pub(crate) attempts: Attempts,
@@ -41,6 +43,7 @@ impl State {
         config: GatewayConfig,
         observers: Observers,
         live: Arc<Live>,
+        metrics: Arc<Metrics>,
         drain: Drain,
         followed: Followed,
         simulator: bool,
@@ -55,6 +58,7 @@ impl State {
             observers,
             live,
             simulator,
+            metrics,
             drain,
             followed,
             attempts: Attempts::default(),

@@ -14,6 +14,7 @@ use infer_router::gate::{Gate, Permit, Plea, Request, Spent, Verdict};
 use infer_store::budget::{BudgetPermit, Exceeded, OnExceed, Payer, Reserve, Spend};
 use infer_store::ledger::{LedgerRow, Outcome, RowCost};
 use infer_store::{Budgets, Clock, Ledger};
+use remote_core::breaker::BreakerChange;
 use remote_core::meter::{self, Account, Cost, MetricsSink, RunRecord, Scope, Unpriced};
 
 use crate::call::Call;
@@ -189,6 +190,12 @@ impl MetricsSink for Clerk {
         self.books.settle(record, &self.provider);
         if let Some(also) = &self.also {
             also.record(record);
+        }
+    }
+
+    fn breaker_changed(&self, change: &BreakerChange<'_>) {
+        if let Some(also) = &self.also {
+            also.breaker_changed(&change.of(&self.provider));
         }
     }
 }

@@ -10,6 +10,8 @@ use infer_core::{BreakerEffect, duration};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use crate::provider::Operation;
+
 /// When to stop asking a failing upstream, and when to ask again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -100,6 +102,46 @@ pub enum BreakerState {
     ForcedOpen,
     /// An operator lets every call through.
     ForcedClosed,
+}
+
+impl BreakerState {
+    /// The name in logs and metrics: `half_open`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+            Self::ForcedOpen => "forced_open",
+            Self::ForcedClosed => "forced_closed",
+        }
+    }
+}
+
+/// A breaker does something else than before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BreakerChange<'a> {
+    /// The provider's name in this process.
+    pub provider: &'a str,
+    /// Which of its breakers.
+    pub operation: Operation,
+    /// What it did.
+    pub from: BreakerState,
+    /// What it does.
+    pub to: BreakerState,
+}
+
+impl<'a> BreakerChange<'a> {
+    /// The change of one breaker.
+    pub const fn new(provider: &'a str, operation: Operation, from: BreakerState, to: BreakerState) -> Self {
+        Self { provider, operation, from, to }
+    }
+
+    /// The same, told of `provider`.
+    #[must_use]
+    pub const fn of(self, provider: &'a str) -> Self {
+        Self { provider, ..self }
+    }
 }
 
 /// Permission for one call. Give it back with [`Breaker::settle`], whatever became of the call.

@@ -7,7 +7,8 @@ use infer_core::{BreakerEffect, BreakerPhase, BreakerReport, InferenceError, Las
 use tokio::time::Instant;
 use tracing::info;
 
-use crate::breaker::{Breaker, BreakerConfig, BreakerState, Ticket};
+use crate::breaker::{Breaker, BreakerChange, BreakerConfig, BreakerState, Ticket};
+use crate::meter::MetricsSink;
 use crate::provider::{Call, Operation};
 
 /// A breaker for every operation: embeddings may be down while answers are fine.
@@ -16,6 +17,7 @@ pub(crate) struct Breakers {
     provider: Arc<str>,
     each: [Mutex<Told>; Operation::ALL.len()],
     dice: Mutex<fastrand::Rng>,
+    sink: Arc<dyn MetricsSink>,
 }
 
 /// A breaker, and the state that was last told.
@@ -28,12 +30,17 @@ struct Told {
 }
 
 impl Breakers {
-    pub(crate) fn new(provider: Arc<str>, config: &BreakerConfig, seed: u64) -> Self {
+    pub(crate) fn new(
+        provider: Arc<str>,
+        config: &BreakerConfig,
+        seed: u64,
+        sink: Arc<dyn MetricsSink>,
+    ) -> Self {
         let each = Operation::ALL.map(|_| {
             let breaker = Breaker::new(config.clone());
             Mutex::new(Told { breaker, state: BreakerState::Closed, last: None })
         });
-        Self { provider, each, dice: Mutex::new(fastrand::Rng::with_seed(seed)) }
+        Self { provider, each, dice: Mutex::new(fastrand::Rng::with_seed(seed)), sink }
     }
 
     fn of(&self, operation: Operation) -> MutexGuard<'_, Told> {
@@ -106,6 +113,7 @@ impl Breakers {
         drop(told);
         if before != after {
             info!(provider = %self.provider, operation = operation.name(), from = ?before, to = ?after, "breaker changed");
+            self.sink.breaker_changed(&BreakerChange::new(&self.provider, operation, before, after));
         }
         result
     }

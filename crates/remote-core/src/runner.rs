@@ -180,7 +180,12 @@ impl<P: RemoteProvider> RemoteRunnerBuilder<P> {
         let seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
         let name = Arc::clone(&self.provider.info().name);
         let gates = Gates {
-            breakers: Arc::new(Breakers::new(name, &self.config.circuit_breaker, seed)),
+            breakers: Arc::new(Breakers::new(
+                name,
+                &self.config.circuit_breaker,
+                seed,
+                Arc::clone(&self.sink),
+            )),
             limits: LimitTable::new(self.config.rate_limits.clone()),
             budget: Mutex::new(Budget::new(self.config.retry.budget.clone())),
             dice: Mutex::new(fastrand::Rng::with_seed(seed.wrapping_add(1))),

@@ -13,6 +13,7 @@ mod configured;
 mod cost;
 mod faults;
 mod keys;
+mod observability;
 mod observed;
 mod running;
 mod stopping;

@@ -25,28 +25,19 @@ fn at(second: u64) -> SystemTime {
 fn seen(ending: Ending) -> Seen {
     let mut cost = CostEstimate::default();
     cost.output = Usd::from_usd(0.25).unwrap();
-    Seen {
-        request_id: "req-1".parse::<RequestId>().unwrap(),
-        endpoint: "chat",
-        began: at(NOON),
-        key: Some("team-a".into()),
-        model: Some("fast".to_owned()),
-        provider: Some("openai".into()),
-        served_model: Some("gpt-4o-mini".to_owned()),
-        status: 200,
-        ending,
-        streamed: true,
-        cached: None,
-        tried: Vec::new(),
-        attempts: 1,
-        first_content: Some(Duration::from_millis(320)),
-        total: Duration::from_millis(1_500),
-        overhead: Duration::from_micros(125),
-        queued: Duration::ZERO,
-        chunks: 12,
-        usage: Some(Usage::new(100, 20)),
-        cost: Some(cost),
-    }
+    let mut seen = Seen::new("chat", "req-1".parse::<RequestId>().unwrap(), at(NOON));
+    seen.key = Some("team-a".into());
+    seen.model = Some("fast".to_owned());
+    seen.provider = Some("openai".into());
+    seen.served_model = Some("gpt-4o-mini".to_owned());
+    (seen.status, seen.ending, seen.streamed, seen.attempts) = (200, ending, true, 1);
+    seen.first_content = Some(Duration::from_millis(320));
+    seen.total = Duration::from_millis(1_500);
+    seen.overhead = Duration::from_micros(125);
+    seen.chunks = 12;
+    seen.usage = Some(Usage::new(100, 20));
+    seen.cost = Some(cost);
+    seen
 }
 
 fn put(board: &mut Board, second: u64, seen: &Seen) {

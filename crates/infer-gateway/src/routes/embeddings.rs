@@ -66,7 +66,7 @@ async fn answer(
     batch.request_id = wishes.id;
     batch.routing = wishes.routing;
     batch.deadline = Some(deadline.saturating_duration_since(Instant::now()));
-    watch.seen().overhead = watch.arrived().elapsed();
+    watch.asked();
     let vectors = state.inference.embed(batch).await?;
 
     let seen = watch.seen();

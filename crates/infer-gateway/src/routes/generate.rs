@@ -81,7 +81,7 @@ pub(crate) fn refuse(watch: &mut Watch, failure: &Failure, shape: Shape) -> Resp
         tracing::info!(request_id = %watch.id(), %error, "call failed");
         if let Some(at) = error.origin() {
             reply::failed(response.headers_mut(), &at.tried);
-            watch.seen().tried.clone_from(&at.tried);
+            watch.failed_at(at);
         }
     }
     watch.end(failure.status().as_u16(), Ending::Failed(failure.code()));
@@ -118,7 +118,7 @@ async fn answer<D: Dialect>(
     let cache = ask(&mut batch, wishes, deadline);
 
     let streaming = batch.is_streaming();
-    watch.seen().overhead = watch.arrived().elapsed();
+    watch.asked();
     let inference = state.inference.clone();
     let mut call = Box::pin(async move { inference.execute_with(batch, &cache).await });
     if !streaming {
@@ -137,7 +137,7 @@ async fn answer<D: Dialect>(
                 let meta = run.meta().clone();
                 let note = move |watch: &mut Watch| {
                     watch.answered_by(&meta);
-                    watch.seen().cached = is_hit(cached);
+                    watch.cached(cached);
                 };
                 Ok((run.into_stream(), Box::new(note) as Box<dyn FnOnce(&mut Watch) + Send>))
             });
@@ -167,8 +167,8 @@ async fn whole<D: Dialect>(
     let meta = run.meta().clone();
     let completion = run.collect().await?;
     watch.answered_by(&meta);
+    watch.cached(cached);
     let seen = watch.seen();
-    seen.cached = is_hit(cached);
     seen.served_model.clone_from(&completion.served.model);
     watch.used(completion.usage, completion.cost);
     let mut response = reply::json(D::whole(&completion, how));
@@ -189,7 +189,7 @@ fn begin<D: Dialect>(
 ) -> Answer {
     let meta = run.meta().clone();
     watch.answered_by(&meta);
-    watch.seen().cached = is_hit(cached);
+    watch.cached(cached);
     let stream = run.into_stream();
     Answer::Stream(Box::new(move |watch| {
         let events = Events::running(stream, D::stream(how), watch, terms);
@@ -200,12 +200,4 @@ fn begin<D: Dialect>(
         reply::cache(headers, cached);
         response
     }))
-}
-
-fn is_hit(cached: Option<CacheOutcome>) -> Option<bool> {
-    match cached {
-        Some(CacheOutcome::Hit { .. }) => Some(true),
-        Some(CacheOutcome::Miss) => Some(false),
-        _ => None,
-    }
 }

@@ -11,6 +11,7 @@ mod embeddings;
 mod generate;
 mod health;
 mod messages;
+mod metrics;
 mod models;
 mod overview;
 mod relay;
@@ -24,10 +25,12 @@ use axum::extract::{Path, State as From};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{any, get, post};
 use http::{HeaderMap, Request, Response, StatusCode};
+use tracing::Instrument as _;
 
 use crate::ask::request_id;
 use crate::cors;
 use crate::denial::{Denial, Failure, Shape};
+use crate::span;
 use crate::state::State;
 use crate::watch::Watch;
 
@@ -57,6 +60,12 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .route("/openai/deployments/{deployment}/chat/completions", post(azure_chat))
         .route("/openai/deployments/{deployment}/embeddings", post(azure_embed))
         .route("/healthz", get(async || health::live()))
+        .route(
+            "/metrics",
+            get(|From(state): Shared, request: Request<Body>| async move {
+                metrics::scrape(&state, request.headers(), request.extensions())
+            }),
+        )
         .route("/readyz", get(|From(state): Shared| async move { health::ready(&state) }))
         .route(
             "/health/providers",
@@ -80,12 +89,15 @@ pub(crate) fn router(state: Arc<State>) -> Router {
 }
 
 fn watch(state: &State, endpoint: &'static str, headers: &HeaderMap) -> Watch {
-    Watch::begin(endpoint, request_id(headers), state.now(), state.observers.clone())
+    let id = request_id(headers);
+    let span = span::of(endpoint, &id, headers);
+    Watch::begin(endpoint, id, state.now(), state.observers.clone()).within(span)
 }
 
 async fn generated<D: Dialect>(state: &State, dialect: D, request: Request<Body>) -> Response<Body> {
     let watch = watch(state, D::ENDPOINT, request.headers());
-    generate::generate(state, &dialect, request, watch).await
+    let span = watch.span();
+    generate::generate(state, &dialect, request, watch).instrument(span).await
 }
 
 async fn chat(From(state): Shared, request: Request<Body>) -> Response<Body> {
@@ -115,7 +127,8 @@ async fn pass_on(From(state): Shared, request: Request<Body>) -> Response<Body> 
 
 async fn embed(From(state): Shared, request: Request<Body>) -> Response<Body> {
     let watch = watch(&state, embeddings::ENDPOINT, request.headers());
-    embeddings::embed(&state, None, request, watch).await
+    let span = watch.span();
+    embeddings::embed(&state, None, request, watch).instrument(span).await
 }
 
 async fn azure_embed(
@@ -124,7 +137,8 @@ async fn azure_embed(
     request: Request<Body>,
 ) -> Response<Body> {
     let watch = watch(&state, embeddings::ENDPOINT, request.headers());
-    embeddings::embed(&state, Some(&deployment), request, watch).await
+    let span = watch.span();
+    embeddings::embed(&state, Some(&deployment), request, watch).instrument(span).await
 }
 
 async fn model(From(state): Shared, Path(id): Path<String>, headers: HeaderMap) -> Response<Body> {

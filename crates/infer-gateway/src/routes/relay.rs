@@ -67,7 +67,7 @@ async fn answer(state: &State, request: Request<Body>, watch: &mut Watch) -> Res
     relay.routing = wishes.routing;
     relay.priority = wishes.priority;
     relay.deadline = Some(deadline.saturating_duration_since(Instant::now()));
-    watch.seen().overhead = watch.arrived().elapsed();
+    watch.asked();
     let answer = state.inference.relay(relay).await?;
     watch.answered_by(&answer.meta);
     Ok(answer)

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use futures_util::FutureExt as _;
-use infer_gateway::{Gateway, GatewayConfig, Observer, Seen};
+use infer_gateway::{Gateway, GatewayConfig, Metrics, Observer, Seen};
 use infer_store::Clock;
 use infer_store::keys::KeyBook;
 use inference::config::{Format, Source};
@@ -103,6 +103,8 @@ impl Setting {
         text += &yaml;
         let builder =
             infer_gateway::sections().into_iter().fold(Inference::builder(), InferenceBuilder::with_section);
+        let metrics = Metrics::new();
+        let builder = builder.with_sink(metrics.clone());
         let directory = data.then(|| tempfile::tempdir().unwrap());
         let builder = match &directory {
             None => builder.with_source(Source::text(text, Format::Yaml)),
@@ -123,6 +125,7 @@ impl Setting {
         let gateway = Gateway::builder(inference.clone(), settings)
             .with_keys(keys)
             .with_observer(log.clone())
+            .with_metrics(metrics)
             .bind()
             .await
             .unwrap();

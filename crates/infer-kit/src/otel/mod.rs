@@ -52,6 +52,7 @@ mod attributes;
 mod collector;
 mod config;
 mod metrics;
+mod parent;
 mod spans;
 
 use std::fmt;
@@ -82,6 +83,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::registry::LookupSpan;
 
 pub use config::OtelConfig;
+pub use parent::continue_trace;
 
 use collector::Collector;
 use metrics::OtelSink;

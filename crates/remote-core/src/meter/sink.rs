@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::record::RunRecord;
 use super::trace;
+use crate::breaker::BreakerChange;
 
 /// Takes a record of every attempt and of every call.
 ///
@@ -13,6 +14,10 @@ use super::trace;
 pub trait MetricsSink: Send + Sync + fmt::Debug {
     /// Takes note of `record`. The records of a call's attempts come before that of the call.
     fn record(&self, record: &RunRecord);
+
+    /// Takes note of a breaker that does something else than before. It may have done so for a while: time alone changes a
+    /// breaker, and that is told with the next call.
+    fn breaker_changed(&self, _change: &BreakerChange<'_>) {}
 }
 
 /// Forgets.
@@ -41,6 +46,12 @@ impl MetricsSink for Fanout {
     fn record(&self, record: &RunRecord) {
         for sink in &self.0 {
             sink.record(record);
+        }
+    }
+
+    fn breaker_changed(&self, change: &BreakerChange<'_>) {
+        for sink in &self.0 {
+            sink.breaker_changed(change);
         }
     }
 }
