@@ -18,7 +18,7 @@ use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::observe::Observer;
 use crate::reload::Followed;
-use crate::state::State;
+use crate::state::{Parts, State};
 use crate::tls::Tls;
 use crate::watch::Observers;
 use crate::{reload, routes, sections, serve};
@@ -105,9 +105,8 @@ impl GatewayBuilder {
         let observers = Observers(observers.into());
         let (said, said_of_keys) = sections::settings(&inference.config());
         let followed = Followed::new(said, said_of_keys, tls.clone());
-        let state = Arc::new(State::new(
-            inference, keys, config, observers, live, metrics, drain, followed, simulator,
-        ));
+        let parts = Parts { inference, keys, config, observers, live, metrics, drain, followed, simulator };
+        let state = Arc::new(State::new(parts));
         reload::follow_keys(&state).await.map_err(InferenceError::config)?;
         state.metrics.learn(&state);
         Ok(Gateway { state, listener, address, tls })

@@ -36,18 +36,22 @@ pub(crate) struct State {
     clock: Clock,
 }
 
+/// What it is put together from.
+pub(crate) struct Parts {
+    pub(crate) inference: Inference,
+    pub(crate) keys: KeyBook,
+    pub(crate) config: GatewayConfig,
+    pub(crate) observers: Observers,
+    pub(crate) live: Arc<Live>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) drain: Drain,
+    pub(crate) followed: Followed,
+    pub(crate) simulator: bool,
+}
+
 impl State {
-    pub(crate) fn new(
-        inference: Inference,
-        keys: KeyBook,
-        config: GatewayConfig,
-        observers: Observers,
-        live: Arc<Live>,
-        metrics: Arc<Metrics>,
-        drain: Drain,
-        followed: Followed,
-        simulator: bool,
-    ) -> Self {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { inference, keys, config, observers, live, metrics, drain, followed, simulator } = parts;
         let admission = Admission::new(&config.admission);
         let always_asks = !config.insecure && !config.listen.ip().is_loopback();
         Self {

@@ -161,10 +161,13 @@ pub(crate) fn passed_on(call: Option<Arc<Call>>, answer: RelayAnswer) -> RelayAn
     RelayAnswer::new(meta, status, headers, Streamed { inner: Some(body), call })
 }
 
+/// Pieces of an answer, of whatever kind.
+type Pieces<T> = Pin<Box<dyn Stream<Item = Result<T, InferenceError>> + Send>>;
+
 /// An answer on its way, on behalf of its call.
 struct Streamed<T> {
     /// None once it is being dropped.
-    inner: Option<Pin<Box<dyn Stream<Item = Result<T, InferenceError>> + Send>>>,
+    inner: Option<Pieces<T>>,
     call: Arc<Call>,
 }
 

@@ -1,7 +1,13 @@
 //! A gateway in front of the simulator, on real sockets.
 
 #![expect(clippy::unwrap_used, reason = "a test")]
-#![allow(dead_code, unreachable_pub, clippy::allow_attributes, reason = "each test file uses its part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::allow_attributes,
+    clippy::format_push_string,
+    reason = "each test file uses its part"
+)]
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
