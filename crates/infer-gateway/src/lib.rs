@@ -17,8 +17,14 @@ mod reply;
 mod routes;
 mod sections;
 mod serve;
+#[cfg(feature = "redis")]
+mod shared;
+#[cfg(not(feature = "redis"))]
+#[path = "unshared.rs"]
+mod shared;
 mod state;
 mod tls;
+mod untaken;
 mod watch;
 
 pub use config::{AdminKey, AdmissionConfig, CorsConfig, GatewayConfig, TlsConfig};

@@ -39,7 +39,7 @@ impl State {
         drain: Drain,
         simulator: bool,
     ) -> Self {
-        let admission = Admission::new(&config.admission);
+        let admission = Admission::new(&config.admission, &inference);
         Self {
             inference,
             keys,
@@ -77,7 +77,7 @@ impl State {
     /// Puts other settings in force. Those of the listener stay until it is started anew.
     pub(crate) fn replace(&self, config: GatewayConfig) {
         if !self.admission.load().is_of(&config.admission) {
-            self.admission.store(Arc::new(Admission::new(&config.admission)));
+            self.admission.store(Arc::new(Admission::new(&config.admission, &self.inference)));
         }
         self.config.store(Arc::new(config));
     }

@@ -66,6 +66,8 @@ pub struct Setting {
     pub yaml: String,
     /// Settings of each provider, such as `retry: { attempts: 1 }`.
     pub provider: String,
+    /// More settings of the first provider alone.
+    pub first: String,
 }
 
 impl Setting {
@@ -74,7 +76,7 @@ impl Setting {
     }
 
     pub async fn start(self) -> Scene {
-        let Self { sims: builders, yaml, provider } = self;
+        let Self { sims: builders, yaml, provider, first } = self;
         let builders = if builders.is_empty() { vec![Sim::builder()] } else { builders };
         let mut sims = Vec::new();
         for builder in builders {
@@ -83,7 +85,8 @@ impl Setting {
         let mut text = String::from("providers:\n");
         for (name, sim) in ('a'..='z').zip(&sims) {
             let more = if provider.is_empty() { "retry: { attempts: 1 }" } else { &provider };
-            text += &format!("  {name}: {{ type: openai, base_url: {:?}, {more} }}\n", sim.base_url());
+            let own = if name == 'a' && !first.is_empty() { format!(", {first}") } else { String::new() };
+            text += &format!("  {name}: {{ type: openai, base_url: {:?}, {more}{own} }}\n", sim.base_url());
         }
         if !yaml.contains("routes:") {
             text += "routes: { \"*\": { targets: [{ provider: a }] } }\n";
