@@ -4,13 +4,7 @@
 //! Where there is no `redis-server`, the tests say so by name.
 
 #![cfg(unix)]
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test"
-)]
+#![expect(clippy::unwrap_used, clippy::print_stderr, clippy::indexing_slicing, reason = "a test")]
 
 use std::collections::HashMap;
 use std::fmt::Write as _;

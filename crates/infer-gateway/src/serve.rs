@@ -74,7 +74,7 @@ pub(crate) async fn serve(
                 None => connection(&server, stream, address, router, drain, write_timeout).await,
                 Some(tls) => match tokio::time::timeout(patience, tls.accept(stream)).await {
                     Ok(Ok(stream)) => {
-                        connection(&server, stream, address, router, drain, write_timeout).await
+                        connection(&server, stream, address, router, drain, write_timeout).await;
                     }
                     Ok(Err(error)) => tracing::debug!(%address, %error, "no handshake"),
                     Err(_) => tracing::debug!(%address, "no handshake in time"),
