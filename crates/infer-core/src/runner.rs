@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::{
-    CostEstimate, EmbedBatch, Embeddings, ExecuteBatch, Health, InferenceError, ListedModel, RelayAnswer,
-    RelayRequest, RunHandle,
+    Controls, CostEstimate, EmbedBatch, Embeddings, ExecuteBatch, Health, InferenceError, ListedModel,
+    RelayAnswer, RelayRequest, RunHandle,
 };
 
 /// Something that runs requests: a provider, or anything built over providers.
@@ -82,6 +82,11 @@ pub trait ModelRunner: Send + Sync + fmt::Debug {
     /// Cheap, and takes nothing: a router asks it of every target it is about to choose.
     fn ready_in(&self, _model: &str) -> Duration {
         Duration::ZERO
+    }
+
+    /// Its breakers and limits, for an operator; `None` where it has none of its own.
+    fn controls(&self) -> Option<&dyn Controls> {
+        None
     }
 }
 
@@ -169,6 +174,10 @@ macro_rules! forward {
 
             fn ready_in(&self, model: &str) -> Duration {
                 (**self).ready_in(model)
+            }
+
+            fn controls(&self) -> Option<&dyn Controls> {
+                (**self).controls()
             }
         }
     )*};

@@ -214,12 +214,12 @@ http
     if (url.pathname.startsWith('/admin/') && !open(request)) return json(response, 401, { error: { message: 'this needs the admin key: gateway.admin_key, or a key made with --admin', code: 'invalid_admin_key' } });
     if (url.pathname === '/admin/live') return json(response, 200, live(url.searchParams));
     if (url.pathname === '/admin/overview') return json(response, 200, overview(url.searchParams));
-    const order = url.pathname.match(/^\/admin\/providers\/([^/]+)\/breaker$/);
+    const order = url.pathname.match(/^\/admin\/breakers\/([^/]+)\/(open|reset)$/);
     if (order && request.method === 'POST') {
       let text = '';
       for await (const part of request) text += part;
-      const { action, for_seconds } = JSON.parse(text);
-      state.breakers.set(decodeURIComponent(order[1]), action === 'reset' ? 0 : Date.now() + for_seconds * 1000);
+      const time = parseInt(JSON.parse(text).for ?? '0', 10);
+      state.breakers.set(decodeURIComponent(order[1]), order[2] === 'reset' ? 0 : Date.now() + time * 1000);
       return json(response, 200, {});
     }
     return json(response, 404, { error: { message: 'no such path' } });

@@ -100,7 +100,7 @@ pub(crate) fn operator(state: &State, headers: &HeaderMap, extensions: &Extensio
 }
 
 /// The key as a client of any shape sends it.
-fn presented(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn presented(headers: &HeaderMap) -> Option<&str> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
         let (scheme, secret) = value.split_once(' ')?;

@@ -30,6 +30,8 @@ pub(crate) struct Denial {
     pub(crate) status: StatusCode,
     pub(crate) code: &'static str,
     pub(crate) message: String,
+    /// The member of the request that is wrong.
+    pub(crate) param: Option<String>,
     /// When asking again can work; true, not a guess.
     pub(crate) retry_after: Option<Duration>,
     /// False where asking again cannot work.
@@ -38,7 +40,12 @@ pub(crate) struct Denial {
 
 impl Denial {
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), retry_after: None, retry: None }
+        Self { status, code, message: message.into(), param: None, retry_after: None, retry: None }
+    }
+
+    pub(crate) fn about(mut self, param: impl Into<String>) -> Self {
+        self.param = Some(param.into());
+        self
     }
 
     pub(crate) fn after(mut self, wait: Duration) -> Self {
@@ -173,7 +180,7 @@ fn envelope(denial: &Denial, shape: Shape) -> Bytes {
     struct Words<'a> {
         message: &'a str,
         r#type: &'static str,
-        param: Option<&'static str>,
+        param: Option<&'a str>,
         code: &'static str,
     }
     #[derive(Serialize)]
@@ -189,7 +196,8 @@ fn envelope(denial: &Denial, shape: Shape) -> Bytes {
     let (kind, message) = (denial.kind(), denial.message.as_str());
     let written = match shape {
         Shape::OpenAi => {
-            let error = Words { message, r#type: kind, param: None, code: denial.code };
+            let param = denial.param.as_deref();
+            let error = Words { message, r#type: kind, param, code: denial.code };
             serde_json::to_vec(&OpenAi { error })
         }
         Shape::Anthropic => {

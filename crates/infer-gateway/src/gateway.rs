@@ -16,10 +16,11 @@ use crate::config::GatewayConfig;
 use crate::drain::{Drain, Phase};
 use crate::live::Live;
 use crate::observe::Observer;
+use crate::reload::Followed;
 use crate::state::State;
 use crate::tls::Tls;
 use crate::watch::Observers;
-use crate::{routes, serve};
+use crate::{reload, routes, sections, serve};
 
 /// Puts a [`Gateway`] together.
 #[derive(Debug)]
@@ -91,7 +92,11 @@ impl GatewayBuilder {
         }
         observers.push(Arc::clone(&live) as Arc<dyn Observer>);
         let observers = Observers(observers.into());
-        let state = Arc::new(State::new(inference, keys, config, observers, live, drain, simulator));
+        let (said, said_of_keys) = sections::settings(&inference.config());
+        let followed = Followed::new(said, said_of_keys, tls.clone());
+        let state =
+            Arc::new(State::new(inference, keys, config, observers, live, drain, followed, simulator));
+        reload::follow_keys(&state).await.map_err(InferenceError::config)?;
         Ok(Gateway { state, listener, address, tls })
     }
 }
@@ -140,13 +145,23 @@ impl Gateway {
         let router = routes::router(Arc::clone(&state));
         let served = serve::serve(listener, router, &config, tls, drain.clone());
         let mut served = std::pin::pin!(served);
+        let mut follow = std::pin::pin!(reload::follow(Arc::clone(&state)));
+        let until_stopped = async {
+            let mut stop = std::pin::pin!(stop);
+            tokio::select! {
+                () = &mut stop => {}
+                // It ends by itself only with what it follows.
+                () = &mut follow => stop.await,
+            }
+        };
         tokio::select! {
             () = &mut served => return Ok(()),
-            () = stop => {}
+            () = until_stopped => {}
         }
-        tracing::info!(drain = ?config.drain, "stopping: running calls may finish");
+        let drain_time = state.config().drain;
+        tracing::info!(drain = ?drain_time, "stopping: running calls may finish");
         drain.enter(Phase::Draining);
-        if tokio::time::timeout(config.drain, &mut served).await.is_err() {
+        if tokio::time::timeout(drain_time, &mut served).await.is_err() {
             tracing::warn!("the time for running calls is up");
             drain.enter(Phase::Over);
             // What is left has been told to end; it may take a moment to say so.

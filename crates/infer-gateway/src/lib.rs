@@ -3,8 +3,10 @@
 
 mod admission;
 mod ask;
+mod attempts;
 mod caller;
 mod config;
+mod cors;
 mod dashboard;
 mod denial;
 mod drain;
@@ -13,6 +15,7 @@ mod gateway;
 mod intake;
 mod live;
 mod observe;
+mod reload;
 mod reply;
 mod routes;
 mod sections;

@@ -10,9 +10,11 @@ use infer_store::keys::KeyBook;
 use inference::Inference;
 
 use crate::admission::Admission;
+use crate::attempts::Attempts;
 use crate::config::GatewayConfig;
 use crate::drain::Drain;
 use crate::live::Live;
+use crate::reload::Followed;
 use crate::watch::Observers;
 
 /// What all requests share.
@@ -26,6 +28,9 @@ pub(crate) struct State {
     /// Whether answers come from the built-in simulator.
     pub(crate) simulator: bool,
     pub(crate) drain: Drain,
+    pub(crate) followed: Followed,
+    pub(crate) attempts: Attempts,
+    always_asks: bool,
     clock: Clock,
 }
 
@@ -37,9 +42,11 @@ impl State {
         observers: Observers,
         live: Arc<Live>,
         drain: Drain,
+        followed: Followed,
         simulator: bool,
     ) -> Self {
         let admission = Admission::new(&config.admission, &inference);
+        let always_asks = !config.insecure && !config.listen.ip().is_loopback();
         Self {
             inference,
             keys,
@@ -49,6 +56,9 @@ impl State {
             live,
             simulator,
             drain,
+            followed,
+            attempts: Attempts::default(),
+            always_asks,
             clock: Clock::system(),
         }
     }
@@ -69,9 +79,10 @@ impl State {
         self.clock.now()
     }
 
-    /// Whether callers need a key: from the first one on, also when it is expired or revoked.
+    /// Whether callers need a key: from the first one on, also when it is expired or revoked. Beyond this machine that stays
+    /// so when the last key is taken away.
     pub(crate) fn asks_for_keys(&self) -> bool {
-        !self.keys.is_empty()
+        !self.keys.is_empty() || self.always_asks
     }
 
     /// Puts other settings in force. Those of the listener stay until it is started anew.

@@ -1,6 +1,7 @@
 //! HTTPS from files, which are read again when they change.
 
 use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,8 +20,16 @@ use crate::config::TlsConfig;
 /// What connections are encrypted with. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Tls {
-    files: Arc<TlsConfig>,
-    now: Arc<ArcSwap<ServerConfig>>,
+    now: Arc<ArcSwap<Read>>,
+}
+
+/// Files, and what was made of them.
+#[derive(Debug)]
+struct Read {
+    files: TlsConfig,
+    /// Changes with what the files hold.
+    digest: u64,
+    config: Arc<ServerConfig>,
 }
 
 impl Tls {
@@ -29,28 +38,52 @@ impl Tls {
     /// # Errors
     /// Which file is wrong, and how.
     pub(crate) fn new(files: &TlsConfig) -> Result<Self, String> {
-        let now = Arc::new(ArcSwap::from(read(files)?));
-        Ok(Self { files: Arc::new(files.clone()), now })
+        Ok(Self { now: Arc::new(ArcSwap::from_pointee(Read::new(files)?)) })
     }
 
-    /// Reads them again; what is in force stays when they are wrong.
+    /// Reads them again, and says whether they hold something else; what is in force stays when they are wrong.
     ///
     /// # Errors
     /// As for [`Tls::new`].
-    pub(crate) fn reload(&self) -> Result<(), String> {
-        self.now.store(read(&self.files)?);
-        Ok(())
+    pub(crate) fn reload(&self) -> Result<bool, String> {
+        self.replace(&self.files())
     }
 
-    pub(crate) fn files(&self) -> &TlsConfig {
-        &self.files
+    /// Reads other files, as [`Tls::reload`] does.
+    ///
+    /// # Errors
+    /// As for [`Tls::new`].
+    pub(crate) fn replace(&self, files: &TlsConfig) -> Result<bool, String> {
+        let read = Read::new(files)?;
+        let before = self.now.load();
+        let is_other = before.digest != read.digest || before.files != read.files;
+        if is_other {
+            self.now.store(Arc::new(read));
+        }
+        Ok(is_other)
+    }
+
+    pub(crate) fn files(&self) -> TlsConfig {
+        self.now.load().files.clone()
     }
 
     pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         stream: S,
     ) -> io::Result<TlsStream<S>> {
-        TlsAcceptor::from(self.now.load_full()).accept(stream).await
+        let config = Arc::clone(&self.now.load().config);
+        TlsAcceptor::from(config).accept(stream).await
+    }
+}
+
+impl Read {
+    fn new(files: &TlsConfig) -> Result<Self, String> {
+        let mut hasher = DefaultHasher::new();
+        for path in [Some(&files.cert), Some(&files.key), files.client_ca.as_ref()].into_iter().flatten() {
+            // Said by name further down.
+            fs::read(path).ok().hash(&mut hasher);
+        }
+        Ok(Self { files: files.clone(), digest: hasher.finish(), config: read(files)? })
     }
 }
 

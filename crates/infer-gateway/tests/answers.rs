@@ -1,7 +1,5 @@
 //! What goes in and comes out when all is well.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
-
 mod common;
 
 use common::{Scene, Setting, events, json};

@@ -1,7 +1,5 @@
 //! Who is let in, with what, and what is said to the others.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
-
 mod common;
 
 use common::{Scene, Setting, json};

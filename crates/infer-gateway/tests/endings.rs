@@ -1,7 +1,5 @@
 //! Streams end honestly, whoever breaks them off.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
-
 mod common;
 
 use common::{Scene, Setting, events, json};

@@ -145,6 +145,7 @@ impl InferenceBuilder {
             own_data: self.data.is_some(),
             sink: self.sink,
             stores,
+            drills: crate::drill::Drills::default(),
             listener: self.listener,
         };
         Inference::start(config, plan, self.gate).await

@@ -12,8 +12,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_core::Stream;
 use infer_core::{
-    CostEstimate, EmbedBatch, Embeddings, ErrorKind, ExecuteBatch, Health, InferenceError, ListedModel,
-    ModelRunner, Origin, RelayAnswer, RelayRequest, RequestId, RunHandle, RunnerInfo,
+    Controls, CostEstimate, EmbedBatch, Embeddings, ErrorKind, ExecuteBatch, Health, InferenceError,
+    ListedModel, ModelRunner, Origin, RelayAnswer, RelayRequest, RequestId, RunHandle, RunnerInfo,
 };
 use infer_store::StoreError;
 use infer_store::ledger::{LedgerRow, Outcome, RowPermit};
@@ -235,5 +235,9 @@ impl ModelRunner for Direct {
 
     fn ready_in(&self, model: &str) -> Duration {
         self.inner.ready_in(model)
+    }
+
+    fn controls(&self) -> Option<&dyn Controls> {
+        self.inner.controls()
     }
 }

@@ -13,15 +13,17 @@ use infer_core::{
 };
 use infer_router::{FactsOf, Provider, Registry, Router};
 use infer_store::Ledger;
-use infer_store::budget::Balance;
+use infer_store::budget::BudgetRule;
 use infer_store::cache::{CacheControl, CacheOutcome, CachedRunner};
 use remote_core::meter::MetricsSink;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use crate::books::{BudgetKeeper, Clerk};
 use crate::builder::InferenceBuilder;
 use crate::call::{self, Caller, Direct};
 use crate::config::{Config, Faults, Reader, Source, Surroundings};
+use crate::drill::{Drilled, Drills};
+use crate::operate::with_rules;
 use crate::shared::Witness;
 use crate::stores::Stores;
 use crate::watch::Watch;
@@ -47,9 +49,13 @@ pub(crate) struct Inner {
     info: RunnerInfo,
     router: Arc<Router>,
     /// What calls and questions see; replaced as a whole.
-    current: ArcSwap<Current>,
+    pub(crate) current: ArcSwap<Current>,
     /// Held over a reload, so that two of them do not mix.
-    reloading: Mutex<()>,
+    pub(crate) reloading: Mutex<()>,
+    /// Budgets that come with keys, beside those of the configuration.
+    pub(crate) key_rules: ArcSwap<Vec<BudgetRule>>,
+    /// How many configurations have been in force before this one.
+    pub(crate) reloads: watch::Sender<u64>,
     pub(crate) plan: Plan,
 }
 
@@ -65,14 +71,15 @@ pub(crate) struct Plan {
     pub(crate) own_data: bool,
     pub(crate) sink: Option<Arc<dyn MetricsSink>>,
     pub(crate) stores: Stores,
+    pub(crate) drills: Drills,
     pub(crate) listener: Option<Listener>,
 }
 
 /// Told of every reload.
 pub(crate) type Listener = Arc<dyn Fn(&Result<Reloaded, ReloadError>) + Send + Sync>;
 
-struct Current {
-    config: Config,
+pub(crate) struct Current {
+    pub(crate) config: Config,
     default_model: Option<String>,
     built: Built,
     cached: Option<Arc<Cached>>,
@@ -148,6 +155,8 @@ impl Inference {
             router,
             current: ArcSwap::from_pointee(Current::new(config, built, cached)),
             reloading: Mutex::new(()),
+            key_rules: ArcSwap::default(),
+            reloads: watch::Sender::new(0),
             plan,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -248,18 +257,20 @@ impl Inference {
             shared.as_ref(),
         )?;
         // The budgets go first: they alone may fail for a reason outside the configuration.
+        let rules = inner.key_rules.load_full();
         if !inner.plan.own_gate && config.budgets != before.config.budgets {
-            stores.replace_budgets(&config.budgets).await?;
+            stores.replace_budgets(&with_rules(&config.budgets, &rules)).await?;
         }
         if let Err(error) = inner.router.reload(inner.plan.registry(&built), &config.routing()) {
             if !inner.plan.own_gate && config.budgets != before.config.budgets {
-                stores.replace_budgets(&before.config.budgets).await?;
+                stores.replace_budgets(&with_rules(&before.config.budgets, &rules)).await?;
             }
             return Err(error);
         }
         stores.replace_limits(&before.config, &config)?;
         stores.books.shared.put(shared);
         inner.current.store(Arc::new(Current::new(config, built, cached)));
+        inner.reloads.send_modify(|reloads| *reloads += 1);
         Ok(reloaded)
     }
 
@@ -329,11 +340,6 @@ impl Inference {
         self.inner.plan.stores.books.ledger.as_ref()
     }
 
-    /// What every account of the configuration's budgets holds now.
-    pub fn balances(&self) -> Vec<Balance> {
-        self.inner.plan.stores.books.budgets.balances()
-    }
-
     fn named<'a>(&self, model: &'a mut String) -> &'a mut String {
         if model.is_empty()
             && let Some(default) = &self.inner.current.load().default_model
@@ -365,9 +371,9 @@ impl Plan {
                 None => {
                     reloaded.built.push(name.clone());
                     let (sink, witness) = self.sink(name);
-                    let runner = entry.settings.build(name, sink).await?;
-                    witness.watch(&runner);
-                    runner
+                    let inner = entry.settings.build(name, Arc::clone(&sink)).await?;
+                    witness.watch(&inner);
+                    Arc::new(Drilled { inner, switch: self.drills.of(name), sink })
                 }
             };
             built.insert(name.clone(), (entry.fingerprint, runner));

@@ -5,10 +5,12 @@ mod books;
 mod builder;
 mod call;
 pub mod config;
+mod drill;
 mod facts_of;
 #[cfg(feature = "redis")]
 mod hints;
 mod inference;
+mod operate;
 #[cfg(feature = "otel")]
 pub mod otel;
 mod recorded;
@@ -22,6 +24,7 @@ mod watch;
 
 pub use builder::InferenceBuilder;
 pub use config::{Config, Fault, Faults};
+pub use drill::{Drill, DrillFault, DrillReport};
 /// Requests, answers, errors and money.
 pub use infer_core as core;
 /// Routes, policies and fallback.

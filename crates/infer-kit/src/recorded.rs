@@ -8,8 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_core::Stream;
 use infer_core::{
-    CostEstimate, EmbedBatch, EmbedInput, Embeddings, ExecuteBatch, Health, InferenceError, ListedModel,
-    ModelRunner, RelayAnswer, RelayRequest, RequestId, RunHandle, RunnerInfo, Served, TokenChunk,
+    Controls, CostEstimate, EmbedBatch, EmbedInput, Embeddings, ErrorKind, ExecuteBatch, Health,
+    InferenceError, ListedModel, ModelRunner, RelayAnswer, RelayRequest, RequestId, RunHandle, RunnerInfo,
+    Served, TokenChunk,
 };
 use infer_store::Clock;
 use remote_core::Operation;
@@ -47,11 +48,9 @@ impl Recorded {
         tokens: u64,
         account: Account,
     ) -> Subject {
-        let info = self.inner.info();
-        let mut subject = Subject::new(info.provider, Arc::clone(&info.name), operation, model, id.clone());
+        let mut subject = subject(self.inner.info(), operation, model, id, account);
         // Read back at four bytes a token.
         subject.prompt_bytes = tokens.saturating_mul(4);
-        subject.account = account;
         subject
     }
 
@@ -61,6 +60,28 @@ impl Recorded {
         let attempt = call.attempt(now);
         Watch { under_way: Some((call, attempt)), cost: None, sink: Arc::clone(&self.sink) }
     }
+}
+
+/// Who asks whom for what.
+pub(crate) fn subject(
+    info: &RunnerInfo,
+    operation: Operation,
+    model: &str,
+    id: &RequestId,
+    account: Account,
+) -> Subject {
+    let mut subject = Subject::new(info.provider, Arc::clone(&info.name), operation, model, id.clone());
+    subject.account = account;
+    subject
+}
+
+/// Records a call that began at `begun` and failed before anything was sent.
+pub(crate) fn failed(sink: &dyn MetricsSink, subject: Subject, begun: Instant, kind: ErrorKind) {
+    let mut call = CallTimer::begin(subject, Clock::system().now(), begun);
+    let attempt = call.attempt(begun);
+    let (now, outcome) = (Instant::now(), Outcome::Failed(kind));
+    call.settle(attempt, now, outcome, None);
+    sink.record(&call.finish(now, outcome));
 }
 
 /// One call under way; recorded once, however it ends.
@@ -202,6 +223,10 @@ impl ModelRunner for Recorded {
 
     fn ready_in(&self, model: &str) -> Duration {
         self.inner.ready_in(model)
+    }
+
+    fn controls(&self) -> Option<&dyn Controls> {
+        self.inner.controls()
     }
 }
 

@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
-use inference::Inference;
 use inference::config::{Format, Source};
 use inference::core::{
     Completion, CostEstimate, EmbedBatch, Embeddings, ErrorKind, ExecuteBatch, FinishKind, InferenceError,
     ModelRunner, Routing, RunHandle, RunMeta, RunnerFactory, RunnerInfo, TokenChunk, Usage, Usd,
 };
-use inference::store::budget::Amount;
+use inference::store::budget::{Amount, BudgetRule, Payer};
 use inference::store::ledger::{Dimension, Query, Report};
+use inference::{Drill, DrillFault, Inference};
 
 /// A dollar a token, and as many tokens as the prompt has words and ten more.
 #[derive(Debug, Default)]
@@ -314,4 +314,104 @@ async fn limits_of_the_ledger_change_at_work_and_what_cannot_says_why() {
     let inference = inference.with_source(at("one")).build().await.unwrap();
     let error = inference.apply(&at("two")).await.unwrap_err().to_string();
     assert!(error.contains("data: cannot change at work, since rows of calls in flight belong"), "{error}");
+}
+
+#[tokio::test]
+async fn a_drill_fails_its_share_of_calls_unasked_and_for_nothing_and_others_step_in() {
+    let data = tempfile::tempdir().unwrap();
+    let routes = "routes: {r: {targets: [{provider: a, model: m}, {provider: b, model: m}]}}\n";
+    let (inference, calls) = started(routes, Some(&data)).await;
+    let mut drill = Drill::new(DrillFault::Refuse { status: 503, retry_after: None });
+    drill.share = 0.5;
+    inference.drill("a", Some(drill)).unwrap();
+    let on = inference.drills();
+    assert_eq!((on.len(), on[0].provider.as_str(), on[0].drill.share), (1, "a", 0.5));
+    let mut refused = 0;
+    for _ in 0..4 {
+        match ask(&inference, "a/m").await {
+            Ok(_) => {}
+            Err(error) => {
+                let at = error.origin().unwrap();
+                assert_eq!(
+                    (error.kind(), at.status, at.provider.as_deref()),
+                    (ErrorKind::Overloaded, Some(503), Some("a"))
+                );
+                refused += 1;
+            }
+        }
+    }
+    assert_eq!((refused, calls.load(Ordering::Relaxed)), (2, 2));
+    let failed = report(&inference, Dimension::Provider).await.total;
+    assert_eq!((failed.calls, failed.failed, failed.cost), (4, 2, dollars(20).total()));
+
+    inference.drill("a", Some(Drill::new(DrillFault::Timeout))).unwrap();
+    let run = inference.execute(ExecuteBatch::new("r", "hello")).await.unwrap();
+    assert_eq!((&*run.meta().provider, run.meta().tried[0].kind), ("b", ErrorKind::Timeout));
+    let error = inference.embed(EmbedBatch::new("a/m", ["one"])).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+
+    inference.drill("a", None).unwrap();
+    assert!(inference.drills().is_empty());
+    ask(&inference, "a/m").await.unwrap();
+    assert!(inference.drill("c", None).unwrap_err().to_string().contains("no provider"));
+}
+
+#[tokio::test]
+async fn a_drill_cuts_a_stream_after_so_many_pieces_and_survives_a_reload() {
+    let (inference, _) = started("", None).await;
+    inference.drill("a", Some(Drill::new(DrillFault::Cut { pieces: 1 }))).unwrap();
+    inference
+        .apply(&Source::text(TWO.replace("a: {type: scripted}", "a: {type: scripted, x: 1}"), Format::Yaml))
+        .await
+        .unwrap();
+    let run = inference.execute(ExecuteBatch::new("a/m", "hello").streaming()).await.unwrap();
+    let pieces: Vec<_> = run.into_stream().collect().await;
+    assert_eq!(pieces.len(), 2);
+    let error = pieces[1].as_ref().unwrap_err();
+    assert_eq!((error.kind(), error.origin().unwrap().chunks), (ErrorKind::StreamInterrupted, 1));
+    assert_eq!(ask(&inference, "a/m").await.unwrap_err().kind(), ErrorKind::StreamInterrupted);
+}
+
+fn of_key(name: &str, usd: f64) -> BudgetRule {
+    serde_json::from_value(serde_json::json!({
+        "name": format!("key:{name}:usd:total"), "per": "key", "only": [name], "every": "total", "usd": usd,
+    }))
+    .unwrap()
+}
+
+#[tokio::test]
+async fn budgets_of_keys_bind_beside_those_of_the_configuration_and_keep_what_is_spent() {
+    let data = tempfile::tempdir().unwrap();
+    let limits = "budgets: {limits: [{name: all, every: total, usd: 1000}]}\n";
+    let (inference, _) = started(limits, Some(&data)).await;
+    let asks = |key: &'static str| {
+        let batch = ExecuteBatch::new("a/m", "hello").with_routing(Routing::default().for_key(key));
+        inference.execute(batch)
+    };
+    asks("old").await.unwrap();
+    inference.set_key_rules(vec![of_key("team", 25.0), of_key("old", 10.0)]).await.unwrap();
+    // What the ledger has of a key from before its budget counts.
+    assert_eq!(asks("old").await.unwrap_err().kind(), ErrorKind::BudgetExhausted);
+    asks("team").await.unwrap();
+    asks("team").await.unwrap();
+    assert_eq!(asks("team").await.unwrap_err().kind(), ErrorKind::BudgetExhausted);
+    asks("other").await.unwrap();
+
+    // A reload of the configuration leaves them in force, and a raised limit goes on from what is spent.
+    let before = inference.reloads();
+    inference.apply(&source("budgets: {limits: [{name: all, every: total, usd: 2000}]}\n")).await.unwrap();
+    assert!(before.has_changed().unwrap());
+    assert_eq!(asks("team").await.unwrap_err().kind(), ErrorKind::BudgetExhausted);
+    inference.set_key_rules(vec![of_key("team", 30.0)]).await.unwrap();
+    asks("team").await.unwrap();
+    let held = inference.balances_of(&Payer::key("team"));
+    let held: Vec<_> = held.iter().map(|held| (&*held.budget, held.spent)).collect();
+    assert_eq!(held, [("all", usd(50.0)), ("key:team:usd:total", usd(30.0))]);
+
+    // A rule that does not fit leaves those in force.
+    let mut taken = of_key("team", 99.0);
+    taken.name = "all".to_owned();
+    inference.set_key_rules(vec![taken]).await.unwrap_err();
+    assert_eq!(asks("team").await.unwrap_err().kind(), ErrorKind::BudgetExhausted);
+    assert_eq!(inference.budget_rules().len(), 2);
 }

@@ -1,12 +1,13 @@
 //! The error of a call that no target answered: the last one, with what came before it.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
-use infer_core::{InferenceError, Origin};
+use infer_core::{InferenceError, ModelRunner as _, Origin};
 
 use crate::course::{Course, SoFar};
-use crate::target::Refusal;
+use crate::target::{Refusal, Target};
 use crate::work::Work;
 
 /// Nobody is left to be asked.
@@ -47,6 +48,10 @@ fn refused<W: Work>(course: &mut Course<'_, W>) -> InferenceError {
         Box::new(at)
     };
     if let Some(wait) = course.so_far.cooling {
+        let mut fitting = route.targets().filter(|target| target.refusal(ask, passed).is_none());
+        if let (Some(only), None) = (fitting.next(), fitting.next()) {
+            return cools_down(only, wait);
+        }
         let message = format!("every target of route {:?} cools down", route.name);
         return InferenceError::CircuitOpen { at: at(message), retry_after: wait };
     }
@@ -71,6 +76,20 @@ fn refused<W: Work>(course: &mut Course<'_, W>) -> InferenceError {
         return InferenceError::ContextLengthExceeded { at: at(message) };
     }
     InferenceError::InvalidRequest { at: at(message) }
+}
+
+/// The one that could be asked cools down: what it said last is a better answer than that nobody is left.
+fn cools_down(target: &Target, wait: Duration) -> InferenceError {
+    let mut at = Box::<Origin>::default();
+    at.provider = Some(Arc::clone(target.provider.name()));
+    at.message = Some(format!("the only target, {}, cools down", target.provider.name()));
+    let answers =
+        target.provider.runner().controls().and_then(|controls| controls.breakers().into_iter().next());
+    let last = answers.filter(|breaker| breaker.next_try.is_some()).and_then(|breaker| breaker.last_failure);
+    if let Some(last) = last {
+        last.tell(&mut at);
+    }
+    InferenceError::CircuitOpen { at, retry_after: wait }
 }
 
 /// The time is up.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use infer_core::{BreakerEffect, InferenceError};
+use infer_core::{BreakerEffect, BreakerPhase, BreakerReport, InferenceError, LastFailure, Origin};
 use tokio::time::Instant;
 use tracing::info;
 
@@ -23,12 +23,16 @@ pub(crate) struct Breakers {
 struct Told {
     breaker: Breaker,
     state: BreakerState,
+    /// How the upstream failed last, while that is why it is not asked.
+    last: Option<Box<LastFailure>>,
 }
 
 impl Breakers {
     pub(crate) fn new(provider: Arc<str>, config: &BreakerConfig, seed: u64) -> Self {
-        let each = Operation::ALL
-            .map(|_| Mutex::new(Told { breaker: Breaker::new(config.clone()), state: BreakerState::Closed }));
+        let each = Operation::ALL.map(|_| {
+            let breaker = Breaker::new(config.clone());
+            Mutex::new(Told { breaker, state: BreakerState::Closed, last: None })
+        });
         Self { provider, each, dice: Mutex::new(fastrand::Rng::with_seed(seed)) }
     }
 
@@ -55,6 +59,36 @@ impl Breakers {
         (breaker.state(now), breaker.peek(now).err())
     }
 
+    /// The same for an operator, with what opened it.
+    pub(crate) fn report(&self, operation: Operation, now: Instant) -> BreakerReport {
+        let told = self.of(operation);
+        let (phase, forced) = match told.breaker.state(now) {
+            BreakerState::Closed => (BreakerPhase::Closed, false),
+            BreakerState::Open => (BreakerPhase::Open, false),
+            BreakerState::HalfOpen => (BreakerPhase::HalfOpen, false),
+            BreakerState::ForcedOpen => (BreakerPhase::Open, true),
+            BreakerState::ForcedClosed => (BreakerPhase::Closed, true),
+        };
+        let mut report = BreakerReport::new(operation.name(), phase);
+        report.forced = forced;
+        report.next_try = told.breaker.peek(now).err();
+        if phase != BreakerPhase::Closed && !forced {
+            report.last_failure = told.last.as_deref().cloned();
+        }
+        report
+    }
+
+    /// The refusal of a call that is not let through: what the upstream said last, and how long to wait.
+    pub(crate) fn refusal(&self, call: Call<'_>, mut at: Box<Origin>, wait: Duration) -> InferenceError {
+        let told = self.of(call.operation());
+        if let (BreakerState::Open | BreakerState::HalfOpen, Some(last)) = (told.state, told.last.as_deref())
+        {
+            last.tell(&mut at);
+        }
+        drop(told);
+        InferenceError::CircuitOpen { at, retry_after: wait }
+    }
+
     /// Changes a breaker and says so if its state is another one than was last told, also when time alone changed it.
     pub(crate) fn change<T>(
         &self,
@@ -66,6 +100,9 @@ impl Breakers {
         let result = change(&mut told.breaker);
         let after = told.breaker.state(now);
         let before = std::mem::replace(&mut told.state, after);
+        if before != after && !matches!(after, BreakerState::Open | BreakerState::HalfOpen) {
+            told.last = None;
+        }
         drop(told);
         if before != after {
             info!(provider = %self.provider, operation = operation.name(), from = ?before, to = ?after, "breaker changed");
@@ -94,7 +131,12 @@ impl BreakerPermit {
 
     /// The attempt ended in `error`.
     pub(crate) fn fail(self, error: &InferenceError, now: Instant) {
-        self.settle(Some(error.breaker_effect()), now);
+        let effect = error.breaker_effect();
+        if effect == BreakerEffect::Failure {
+            let last = Some(Box::new(LastFailure::of(error)));
+            self.breakers.of(self.operation).last = last;
+        }
+        self.settle(Some(effect), now);
     }
 
     fn settle(mut self, effect: Option<BreakerEffect>, now: Instant) {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::breaker::BreakerConfig;
 pub use crate::hedge::HedgeConfig;
 pub use crate::limit::RateLimitConfig;
+pub use crate::outbound::NetworkConfig;
 pub use crate::retry::{BudgetConfig, RetryConfig};
 
 /// Settings shared by all providers.
@@ -26,6 +27,8 @@ pub struct RemoteConfig {
     pub circuit_breaker: BreakerConfig,
     /// When to send a request a second time because no answer has begun.
     pub hedge: HedgeConfig,
+    /// How the upstream is reached.
+    pub network: NetworkConfig,
 }
 
 /// How long to wait for what. Each limit that passes is an [`InferenceError::Timeout`] that names it.
@@ -127,6 +130,7 @@ impl RemoteConfig {
                 faults.push(format!("limits.{key}: must be at least {least}, got {bytes}"));
             }
         }
+        self.network.validate("network", &mut faults);
         self.retry.validate("retry", &mut faults);
         self.rate_limits.validate("rate_limits", &mut faults);
         self.circuit_breaker.validate("circuit_breaker", &mut faults);

@@ -21,14 +21,15 @@ impl<P: RemoteProvider> Pipeline<P> {
             return Ok(Admission { breaker: None, leave: None });
         }
         let attempts = run.attempts();
-        let open = |wait| InferenceError::CircuitOpen { at: self.origin(plan, attempts), retry_after: wait };
+        let breakers = &self.gates.breakers;
+        let open = |wait| breakers.refusal(plan.call, self.origin(plan, attempts), wait);
         let begun = Instant::now();
-        self.gates.breakers.peek(plan.call, begun).map_err(open)?;
+        breakers.peek(plan.call, begun).map_err(open)?;
         let (leave, now) = match limit_key(plan.call) {
             Some(key) => self.wait_for_leave(plan, &key, run, begun).await?,
             None => (None, begun),
         };
-        let breaker = self.gates.breakers.admit(plan.call, now).map_err(open)?;
+        let breaker = breakers.admit(plan.call, now).map_err(open)?;
         Ok(Admission { breaker: Some(breaker), leave })
     }
 
@@ -62,12 +63,16 @@ impl<P: RemoteProvider> Pipeline<P> {
         plan: &Plan<'_>,
         run: &mut Run<P>,
         retry: &mut RetryState<'_>,
-        error: InferenceError,
+        mut error: InferenceError,
     ) -> Result<(), InferenceError> {
         // Leave was refused for a further attempt: what the last one said is the better answer.
         if matches!(error.kind(), ErrorKind::CircuitOpen | ErrorKind::QueueFull)
             && let Some(last) = run.last_error.take()
         {
+            if let Some(at) = error.origin_mut() {
+                // The same words stand in what the last one said.
+                (at.status, at.code, at.message) = (None, None, None);
+            }
             return Err(give_up(last, Some(error.to_string()), run));
         }
         let roll = self.gates.roll();

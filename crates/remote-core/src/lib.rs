@@ -40,6 +40,7 @@ pub mod headers;
 mod hedge;
 pub mod limit;
 pub mod meter;
+mod outbound;
 mod parts;
 mod pipeline;
 mod presets;

@@ -7,8 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use http::Uri;
 use infer_core::{
-    Content, CostEstimate, EmbedBatch, Embeddings, ExecuteBatch, Health, InferenceError, ListedModel,
-    Messages, ModelRunner, RelayAnswer, RelayRequest, RunHandle, RunnerInfo, Usage,
+    BreakerReport, Content, Controls, CostEstimate, EmbedBatch, Embeddings, ExecuteBatch, Health,
+    InferenceError, LimitReport, ListedModel, Messages, ModelRunner, RelayAnswer, RelayRequest, RunHandle,
+    RunnerInfo, Usage,
 };
 use tokio::time::Instant;
 
@@ -173,7 +174,7 @@ impl<P: RemoteProvider> RemoteRunnerBuilder<P> {
                 let probe = ExecuteBatch::new("", Messages::Typed(Vec::new()));
                 let direct =
                     self.provider.endpoint(Call::Generate(&probe)).is_ok_and(|uri| is_loopback(&uri));
-                Arc::new(HttpTransport::new(&self.config.timeouts, direct)?)
+                Arc::new(HttpTransport::by(&self.config.timeouts, &self.config.network, direct)?)
             }
         };
         let seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
@@ -242,6 +243,45 @@ impl<P: RemoteProvider> ModelRunner for RemoteRunner<P> {
         let breaker = gates.breakers.state(Operation::Generate, Instant::now()).1;
         breaker.unwrap_or_default().max(gates.limits.limits(model).state().paused_for)
     }
+
+    fn controls(&self) -> Option<&dyn Controls> {
+        Some(self)
+    }
+}
+
+impl<P: RemoteProvider> Controls for RemoteRunner<P> {
+    fn breakers(&self) -> Vec<BreakerReport> {
+        let now = Instant::now();
+        guarded(None).map(|operation| self.pipeline.gates.breakers.report(operation, now)).collect()
+    }
+
+    fn force_open(&self, operation: Option<&str>, time: Option<Duration>) -> usize {
+        guarded(operation).map(|operation| RemoteRunner::force_open(self, operation, time)).count()
+    }
+
+    fn force_closed(&self, operation: Option<&str>) -> usize {
+        guarded(operation).map(|operation| RemoteRunner::force_closed(self, operation)).count()
+    }
+
+    fn reset(&self, operation: Option<&str>) -> usize {
+        guarded(operation).map(|operation| self.reset_breaker(operation)).count()
+    }
+
+    fn limits(&self, model: &str) -> Option<LimitReport> {
+        let state = self.limit_state(model);
+        let mut report = LimitReport::default();
+        (report.in_flight, report.waiting) = (state.in_flight, state.waiting);
+        report.paused_for = state.paused_for;
+        Some(report)
+    }
+}
+
+/// The operations of this name that a breaker stands before; all of them without a name.
+fn guarded(name: Option<&str>) -> impl Iterator<Item = Operation> {
+    Operation::ALL
+        .into_iter()
+        .filter(move |operation| *operation != Operation::Health)
+        .filter(move |operation| name.is_none_or(|name| name == operation.name()))
 }
 
 /// The size of a prompt; about four bytes make a token of English text.

@@ -6,7 +6,7 @@ pub type MemberDocs = &'static [(&'static str, &'static [&'static str])];
 /// Declares the settings of a provider: its own members, and those that every provider has.
 ///
 /// What is written inside comes first. After it come `name`, `api_key`, `headers`, `query`, `price_overrides`,
-/// `rate_limits`, `retry`, `circuit_breaker`, `hedge`, `timeouts` and `limits`, so that they are spelled alike
+/// `rate_limits`, `retry`, `circuit_breaker`, `hedge`, `network`, `timeouts` and `limits`, so that they are spelled alike
 /// everywhere. The struct derives `Clone`, `Debug`, `Default`, `PartialEq` and `Deserialize`; unknown keys are errors.
 /// It gets a method `remote`, which collects what the pipeline needs, and a constant `DOCS`, which holds what is written
 /// above the members ([`MemberDocs`](crate::MemberDocs)). The calling crate must depend on `serde`.
@@ -193,6 +193,8 @@ macro_rules! provider_settings {
                 pub circuit_breaker: $crate::config::BreakerConfig,
                 /// When to send a request a second time because no answer has begun.
                 pub hedge: $crate::config::HedgeConfig,
+                /// How the upstream is reached: proxy, authorities, private addresses.
+                pub network: $crate::config::NetworkConfig,
                 /// How long to wait for what.
                 pub timeouts: $crate::config::TimeoutConfig,
                 /// How much the upstream may send.
@@ -210,6 +212,7 @@ macro_rules! provider_settings {
                     rate_limits: self.rate_limits.clone(),
                     circuit_breaker: self.circuit_breaker.clone(),
                     hedge: self.hedge.clone(),
+                    network: self.network.clone(),
                 }
             }
         }

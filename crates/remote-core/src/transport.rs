@@ -17,7 +17,7 @@ use infer_core::{Cause, InferenceError, TransportKind};
 use reqwest::redirect;
 use url::Url;
 
-use crate::config::TimeoutConfig;
+use crate::config::{NetworkConfig, TimeoutConfig};
 
 /// A response body as it arrives. Dropping it closes the connection unless the body was read to its end.
 pub type TransportBody = Pin<Box<dyn Stream<Item = Result<Bytes, TransportError>> + Send>>;
@@ -97,9 +97,21 @@ impl HttpTransport {
     /// # Errors
     /// [`InferenceError::Config`] when TLS cannot be set up, such as without root certificates.
     pub fn new(timeouts: &TimeoutConfig, direct: bool) -> Result<Self, InferenceError> {
+        Self::by(timeouts, &NetworkConfig::default(), direct)
+    }
+
+    /// The same by the way that `network` says.
+    ///
+    /// # Errors
+    /// As for [`HttpTransport::new`]; also for a proxy or a file of authorities that is none.
+    pub fn by(
+        timeouts: &TimeoutConfig,
+        network: &NetworkConfig,
+        direct: bool,
+    ) -> Result<Self, InferenceError> {
         use std::time::Duration;
         install_tls();
-        let mut builder = reqwest::Client::builder()
+        let builder = reqwest::Client::builder()
             .user_agent(concat!("infer/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
             .retry(reqwest::retry::never())
@@ -110,9 +122,7 @@ impl HttpTransport {
             .http2_keep_alive_interval(Duration::from_secs(20))
             .http2_keep_alive_timeout(Duration::from_secs(10))
             .http2_adaptive_window(true);
-        if direct {
-            builder = builder.no_proxy();
-        }
+        let builder = network.apply(builder, direct)?;
         let client = builder.build().map_err(|error| {
             let cause = chain(&error).join(": ");
             InferenceError::config(format!("the HTTP client cannot be set up: {cause}"))

@@ -16,7 +16,7 @@ pub(crate) struct Reply {
     pub(crate) latency: Duration,
     pub(crate) steps: Steps,
     /// What a whole answer says that it used.
-    pub(crate) usage: Option<Usage>,
+    pub(crate) usage: Option<Box<Usage>>,
 }
 
 /// How a body is written.
@@ -68,7 +68,7 @@ impl Reply {
     }
 
     pub(crate) fn using(mut self, usage: Option<Usage>) -> Self {
-        self.usage = usage;
+        self.usage = usage.map(Box::new);
         self
     }
 

@@ -71,14 +71,14 @@ pub(crate) fn fault(state: &State, head: &Parts, behaviour: &Behaviour) -> Optio
 /// What was counted so far.
 fn stats(state: &State) -> Reply {
     let answered = state.log.answered();
-    let stats = json!({
+    let counts = json!({
         "calls": state.log.calls(),
         "cancelled": state.log.cancelled(),
         "answers": answered.answers,
         "input_tokens": answered.input_tokens,
         "output_tokens": answered.output_tokens,
     });
-    Reply::json(StatusCode::OK, stats.to_string())
+    Reply::json(StatusCode::OK, counts.to_string())
 }
 
 fn models() -> Reply {

@@ -75,7 +75,7 @@ async fn respond(request: Request<Incoming>, state: Arc<State>) -> Result<Respon
     if matches!(reply.steps, Steps::Never) {
         pending::<()>().await;
     }
-    live.will_use(reply.usage);
+    live.will_use(reply.usage.as_deref().copied());
     let mut response = Response::new(SimBody::new(reply.steps, live));
     *response.status_mut() = reply.status;
     for (name, value) in reply.headers {

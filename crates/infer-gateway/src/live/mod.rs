@@ -22,7 +22,7 @@ use infer_store::{Clock, Ledger, StoreError};
 use self::board::Board;
 pub(crate) use self::pace::BudgetView;
 use self::spend::By;
-pub(crate) use self::view::{BreakerOrder, LiveSnapshot, Overview, ProviderView, Since, millis};
+pub(crate) use self::view::{LiveSnapshot, Overview, ProviderView, Since};
 use crate::observe::{Observer, Seen};
 
 /// What the dashboard shows.

@@ -4,15 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use infer_core::{CostEstimate, ErrorKind, RequestId, Tried, Usage, Usd};
+use infer_core::{BreakerPhase, CostEstimate, ErrorKind, RequestId, Tried, Usage, Usd};
 use infer_store::ledger::{LedgerRow, RowCost};
 use infer_store::{Clock, Ledger, LedgerConfig};
-use inference::remote::breaker::BreakerState;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::board::{Board, SECONDS};
-use super::view::{BreakerOrder, CallView, ProviderView, Since, TargetView};
+use super::view::{CallView, ProviderView, Since, TargetView};
 use super::{Live, LiveSnapshot};
 use crate::observe::{Ending, Observer as _, Seen};
 
@@ -197,25 +196,6 @@ async fn what_the_ledger_had_before_the_process_began_is_counted_and_what_was_la
 }
 
 #[test]
-fn an_order_to_a_breaker_says_what_and_for_how_long() {
-    let order = |text: &str| serde_json::from_str::<BreakerOrder>(text).map_err(|error| error.to_string());
-    assert_eq!(
-        order(r#"{"action": "force_open", "for_seconds": 60}"#),
-        Ok(BreakerOrder::ForceOpen { for_seconds: 60 })
-    );
-    assert_eq!(order(r#"{"action": "reset"}"#), Ok(BreakerOrder::Reset {}));
-    for wrong in [
-        r#"{"action": "force_open"}"#,
-        r#"{"action": "force_open", "for_seconds": -1}"#,
-        r#"{"action": "explode"}"#,
-        r#"{"action": "reset", "why": 1}"#,
-        "{}",
-    ] {
-        assert!(order(wrong).is_err(), "{wrong}");
-    }
-}
-
-#[test]
 fn a_provider_is_as_slow_as_the_models_it_is_asked_for() {
     let model = |calls, latency_ms| TargetView {
         model: "m".to_owned(),
@@ -233,16 +213,18 @@ fn a_provider_is_as_slow_as_the_models_it_is_asked_for() {
 
 #[test]
 fn a_breaker_that_an_operator_holds_open_is_shown_as_open_and_held() {
-    let shown = |state, wait| {
-        let view = ProviderView::new("openai", "openai", &[]).with_breaker((state, wait));
+    let shown = |state, forced, wait| {
+        let mut report = infer_core::BreakerReport::new("chat", state);
+        (report.forced, report.next_try) = (forced, wait);
+        let view = ProviderView::new("openai", "openai", &[]).with_breaker(&report);
         let told = serde_json::to_value(view).unwrap();
         (told["breaker"].clone(), told["next_try_ms"].clone(), told["forced"].clone())
     };
     let wait = Some(Duration::from_millis(1_500));
-    assert_eq!(shown(BreakerState::Closed, None), (json!("closed"), Value::Null, json!(false)));
-    assert_eq!(shown(BreakerState::HalfOpen, None), (json!("half_open"), Value::Null, json!(false)));
-    assert_eq!(shown(BreakerState::ForcedOpen, wait), (json!("open"), json!(1_500), json!(true)));
-    assert_eq!(shown(BreakerState::ForcedClosed, None), (json!("closed"), Value::Null, json!(true)));
+    assert_eq!(shown(BreakerPhase::Closed, false, None), (json!("closed"), Value::Null, json!(false)));
+    assert_eq!(shown(BreakerPhase::HalfOpen, false, None), (json!("half_open"), Value::Null, json!(false)));
+    assert_eq!(shown(BreakerPhase::Open, true, wait), (json!("open"), json!(1_500), json!(true)));
+    assert_eq!(shown(BreakerPhase::Closed, true, None), (json!("closed"), Value::Null, json!(true)));
 }
 
 proptest! {

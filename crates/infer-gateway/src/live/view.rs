@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use inference::remote::breaker::BreakerState;
+use infer_core::{BreakerPhase, BreakerReport};
 use inference::router::TargetState;
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -283,11 +283,11 @@ pub(crate) enum BreakerView {
     HalfOpen,
 }
 
-impl From<BreakerState> for BreakerView {
-    fn from(state: BreakerState) -> Self {
+impl From<BreakerPhase> for BreakerView {
+    fn from(state: BreakerPhase) -> Self {
         match state {
-            BreakerState::Open | BreakerState::ForcedOpen => Self::Open,
-            BreakerState::HalfOpen => Self::HalfOpen,
+            BreakerPhase::Open => Self::Open,
+            BreakerPhase::HalfOpen => Self::HalfOpen,
             _ => Self::Closed,
         }
     }
@@ -321,25 +321,12 @@ impl ProviderView {
 
     /// With what its breaker does, and the wait until its next try.
     #[must_use]
-    pub(crate) fn with_breaker(mut self, (state, wait): (BreakerState, Option<Duration>)) -> Self {
-        self.breaker = Some(state.into());
-        self.next_try_ms = wait.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
-        self.forced = matches!(state, BreakerState::ForcedOpen | BreakerState::ForcedClosed);
+    pub(crate) fn with_breaker(mut self, report: &BreakerReport) -> Self {
+        self.breaker = Some(report.state.into());
+        self.next_try_ms = report.next_try.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+        self.forced = report.forced;
         self
     }
-}
-
-/// What an operator tells a breaker: the body of `POST /admin/providers/{name}/breaker`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(tag = "action", rename_all = "snake_case", deny_unknown_fields)]
-pub(crate) enum BreakerOrder {
-    /// Let no call through for so long, then try.
-    ForceOpen {
-        /// In seconds.
-        for_seconds: u32,
-    },
-    /// Begin anew, closed.
-    Reset {},
 }
 
 /// Milliseconds since 1970.

@@ -44,6 +44,9 @@ pub(crate) fn ready(state: &State) -> Response<Body> {
 struct Provider {
     name: Arc<str>,
     status: &'static str,
+    /// How its calls fail on purpose.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drill: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     latency_ms: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,12 +61,17 @@ struct Providers {
 /// Asks every provider, or the one called `name`, whether it answers.
 pub(crate) async fn providers(state: &State, name: Option<&str>) -> Response<Body> {
     let checked = state.inference.router().health_of_each().await;
+    let drills = state.inference.drills();
+    let drill = |name: &str| drills.iter().find(|on| on.provider == name).map(|on| on.drill.fault.name());
     let view = |(name, health): (Arc<str>, Result<infer_core::Health, InferenceError>)| match health {
         Ok(health) => {
             let latency_ms = Some(health.latency.as_secs_f64() * 1e3);
-            Provider { name, status: "up", latency_ms, error: None }
+            Provider { drill: drill(&name), name, status: "up", latency_ms, error: None }
         }
-        Err(error) => Provider { name, status: "down", latency_ms: None, error: Some(error.to_string()) },
+        Err(error) => {
+            let error = Some(error.to_string());
+            Provider { drill: drill(&name), name, status: "down", latency_ms: None, error }
+        }
     };
     let mut providers: Vec<Provider> = checked.into_iter().map(view).collect();
     let Some(name) = name else { return to_json(&Providers { providers }) };

@@ -1,5 +1,10 @@
 //! Which address is answered by what.
 
+mod admin;
+mod admin_breakers;
+mod admin_drills;
+mod admin_keys;
+mod breakers;
 mod chat;
 mod completions;
 mod embeddings;
@@ -9,16 +14,19 @@ mod messages;
 mod models;
 mod overview;
 mod relay;
+mod usage;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State as From};
+use axum::middleware::from_fn_with_state;
 use axum::routing::{any, get, post};
 use http::{HeaderMap, Request, Response, StatusCode};
 
 use crate::ask::request_id;
+use crate::cors;
 use crate::denial::{Denial, Failure, Shape};
 use crate::state::State;
 use crate::watch::Watch;
@@ -32,7 +40,9 @@ pub(super) type Shared = From<Arc<State>>;
 
 /// All routes.
 pub(crate) fn router(state: Arc<State>) -> Router {
+    let cors = from_fn_with_state(Arc::clone(&state), cors::cors);
     Router::new()
+        .merge(admin::router(Arc::clone(&state)))
         .route("/v1/chat/completions", post(chat))
         .route("/v1/completions", post(texts))
         .route("/v1/embeddings", post(embed))
@@ -53,12 +63,19 @@ pub(crate) fn router(state: Arc<State>) -> Router {
             get(|From(state): Shared| async move { health::providers(&state, None).await }),
         )
         .route("/health/providers/{name}", get(provider))
+        .route(
+            "/health/circuit-breakers",
+            get(|From(state): Shared| async move { breakers::list(&state, None) }),
+        )
+        .route("/health/circuit-breakers/{name}", get(provider_breakers))
+        .route("/v1/usage", get(own_usage))
         .route("/admin/live", get(overview::live))
         .route("/admin/overview", get(overview::overview))
         .merge(crate::dashboard::routes())
         .route("/v1/{*rest}", any(pass_on))
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
+        .layer(cors)
         .with_state(state)
 }
 
@@ -116,6 +133,14 @@ async fn model(From(state): Shared, Path(id): Path<String>, headers: HeaderMap) 
 
 async fn provider(From(state): Shared, Path(name): Path<String>) -> Response<Body> {
     health::providers(&state, Some(&name)).await
+}
+
+async fn provider_breakers(From(state): Shared, Path(name): Path<String>) -> Response<Body> {
+    breakers::list(&state, Some(&name))
+}
+
+async fn own_usage(From(state): Shared, headers: HeaderMap) -> Response<Body> {
+    usage::own(&state, &headers).await.unwrap_or_else(|failure| failure.respond(Shape::OpenAi))
 }
 
 async fn nothing_here(request: Request<Body>) -> Response<Body> {

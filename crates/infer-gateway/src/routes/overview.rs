@@ -48,8 +48,18 @@ pub(super) async fn overview(
                 .providers
                 .keys()
                 .map(|name| {
-                    let kind = state.inference.provider(name).map_or("", |runner| runner.info().provider);
-                    ProviderView::new(name, kind, &targets)
+                    let runner = state.inference.provider(name);
+                    let kind = runner.as_ref().map_or("", |runner| runner.info().provider);
+                    let view = ProviderView::new(name, kind, &targets);
+                    // The one before answers stands for all.
+                    let breakers = runner
+                        .as_ref()
+                        .and_then(|runner| runner.controls())
+                        .map(infer_core::Controls::breakers);
+                    match breakers.as_deref() {
+                        Some([first, ..]) => view.with_breaker(first),
+                        _ => view,
+                    }
                 })
                 .collect(),
             budgets: budgets

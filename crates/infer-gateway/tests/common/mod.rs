@@ -1,8 +1,9 @@
 //! A gateway in front of the simulator, on real sockets.
 
 #![expect(clippy::unwrap_used, reason = "a test")]
-#![allow(dead_code, clippy::allow_attributes, reason = "each test file uses its part")]
+#![allow(dead_code, unreachable_pub, clippy::allow_attributes, reason = "each test file uses its part")]
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -53,9 +54,13 @@ pub struct Scene {
     pub inference: Inference,
     pub log: Arc<Log>,
     pub http: reqwest::Client,
+    pub directory: Option<tempfile::TempDir>,
     stop: Option<oneshot::Sender<()>>,
     served: JoinHandle<()>,
 }
+
+/// The admin key of [`Setting::operated`].
+pub const ADMIN: &str = "0123456789abcdef-admin";
 
 /// What is unlike the usual.
 #[derive(Default)]
@@ -64,6 +69,8 @@ pub struct Setting {
     pub sims: Vec<SimBuilder>,
     /// More of `llm.yaml`; `routes` too, else every model goes to `a`.
     pub yaml: String,
+    /// Whether there is a directory, which keeps keys, calls and the configuration as a file.
+    pub data: bool,
     /// Settings of each provider, such as `retry: { attempts: 1 }`.
     pub provider: String,
     /// More settings of the first provider alone.
@@ -75,8 +82,14 @@ impl Setting {
         Self { yaml: yaml.to_owned(), ..Self::default() }
     }
 
+    /// One with a directory and an admin key; `yaml` may have no `gateway` of its own.
+    pub fn operated(yaml: &str) -> Self {
+        let yaml = format!("gateway: {{ admin_key: {ADMIN} }}\n{yaml}");
+        Self { yaml, data: true, ..Self::default() }
+    }
+
     pub async fn start(self) -> Scene {
-        let Self { sims: builders, yaml, provider, first } = self;
+        let Self { sims: builders, yaml, data, provider, first } = self;
         let builders = if builders.is_empty() { vec![Sim::builder()] } else { builders };
         let mut sims = Vec::new();
         for builder in builders {
@@ -86,7 +99,8 @@ impl Setting {
         for (name, sim) in ('a'..='z').zip(&sims) {
             let more = if provider.is_empty() { "retry: { attempts: 1 }" } else { &provider };
             let own = if name == 'a' && !first.is_empty() { format!(", {first}") } else { String::new() };
-            text += &format!("  {name}: {{ type: openai, base_url: {:?}, {more}{own} }}\n", sim.base_url());
+            let url = sim.base_url();
+            writeln!(text, "  {name}: {{ type: openai, base_url: {url:?}, {more}{own} }}").unwrap();
         }
         if !yaml.contains("routes:") {
             text += "routes: { \"*\": { targets: [{ provider: a }] } }\n";
@@ -94,11 +108,22 @@ impl Setting {
         text += &yaml;
         let builder =
             infer_gateway::sections().into_iter().fold(Inference::builder(), InferenceBuilder::with_section);
-        let inference = builder.with_source(Source::text(text, Format::Yaml)).build().await.unwrap();
+        let directory = data.then(|| tempfile::tempdir().unwrap());
+        let builder = match &directory {
+            None => builder.with_source(Source::text(text, Format::Yaml)),
+            Some(directory) => {
+                std::fs::write(directory.path().join("llm.yaml"), text).unwrap();
+                builder.with_data(directory.path().join("data")).with_file(directory.path().join("llm.yaml"))
+            }
+        };
+        let inference = builder.build().await.unwrap();
         let (settings, keys) = infer_gateway::settings(&inference.config());
         let mut settings = GatewayConfig::clone(&settings);
         settings.listen = SocketAddr::from(([127, 0, 0, 1], 0));
-        let keys = KeyBook::fixed(&keys, Clock::system()).unwrap();
+        let keys = match &directory {
+            None => KeyBook::fixed(&keys, Clock::system()).unwrap(),
+            Some(directory) => KeyBook::open(directory.path(), &keys, Clock::system()).unwrap(),
+        };
         let log = Arc::new(Log::default());
         let gateway = Gateway::builder(inference.clone(), settings)
             .with_keys(keys)
@@ -110,7 +135,7 @@ impl Setting {
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(async move { gateway.serve(stopped.map(drop)).await.unwrap() });
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        Scene { sims, url, inference, log, http, stop: Some(stop), served }
+        Scene { sims, url, inference, log, http, directory, stop: Some(stop), served }
     }
 }
 
@@ -135,6 +160,21 @@ impl Scene {
 
     pub fn get(&self, path: &str) -> reqwest::RequestBuilder {
         self.http.get(format!("{}{path}", self.url))
+    }
+
+    /// As an operator.
+    pub fn admin(&self, method: &str, path: &str, body: &str) -> reqwest::RequestBuilder {
+        let method = method.parse().unwrap();
+        self.http
+            .request(method, format!("{}/admin{path}", self.url))
+            .bearer_auth(ADMIN)
+            .body(body.to_owned())
+    }
+
+    /// Changes the configuration's file, without a word to anybody.
+    pub fn rewrite(&self, change: impl FnOnce(String) -> String) {
+        let path = self.directory.as_ref().unwrap().path().join("llm.yaml");
+        std::fs::write(&path, change(std::fs::read_to_string(&path).unwrap())).unwrap();
     }
 
     /// Asks it to stop, without waiting.

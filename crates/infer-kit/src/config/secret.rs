@@ -16,8 +16,9 @@ const SHORTEST: usize = 8;
 const MOST: usize = 1000;
 
 /// Names of settings that are secret, whatever table they are in, together with everything below them.
-const SECRET: [&str; 11] = [
+const SECRET: [&str; 12] = [
     "api_key",
+    "admin_key",
     "key",
     "secret",
     "client_secret",

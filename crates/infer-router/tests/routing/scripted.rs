@@ -8,9 +8,10 @@ use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use infer_core::cost::{Rates, from_rates};
 use infer_core::{
-    Completion, CostEstimate, EmbedBatch, Embeddings, ErrorKind, ExecuteBatch, FinishKind, Health,
-    InferenceError, ListedModel, ModelRunner, Origin, RelayAnswer, RelayRequest, RunHandle, RunMeta,
-    RunnerInfo, TimeoutPhase, TokenChunk, TransportKind, Usage,
+    BreakerPhase, BreakerReport, Completion, Controls, CostEstimate, EmbedBatch, Embeddings, ErrorKind,
+    ExecuteBatch, FinishKind, Health, InferenceError, LastFailure, LimitReport, ListedModel, ModelRunner,
+    Origin, RelayAnswer, RelayRequest, RunHandle, RunMeta, RunnerInfo, TimeoutPhase, TokenChunk,
+    TransportKind, Usage,
 };
 use tokio::time::{Instant, sleep};
 
@@ -39,6 +40,7 @@ pub(crate) struct Scripted {
     pub(crate) relayed: Mutex<Vec<RelayRequest>>,
     ready_at: Mutex<Option<Instant>>,
     rates: Option<Rates>,
+    breaker: Mutex<Option<BreakerReport>>,
     open: Arc<()>,
 }
 
@@ -98,6 +100,7 @@ impl Scripted {
             relayed: Mutex::default(),
             ready_at: Mutex::default(),
             rates: None,
+            breaker: Mutex::default(),
             open: Arc::default(),
         }
     }
@@ -118,6 +121,18 @@ impl Scripted {
     /// Lets no call through for `time`.
     pub(crate) fn cool_down(&self, time: Duration) {
         *self.ready_at.lock().unwrap() = Some(Instant::now() + time);
+    }
+
+    /// Lets no call through for `time`, since its upstream said `status` last.
+    pub(crate) fn break_open(&self, time: Duration, status: u16) {
+        self.cool_down(time);
+        let mut at = Origin::default();
+        (at.status, at.code, at.message) =
+            (Some(status), Some("busy".to_owned()), Some("come back".to_owned()));
+        let failure = InferenceError::reported(ErrorKind::Overloaded, Box::new(at), None);
+        let mut report = BreakerReport::new("chat", BreakerPhase::Open);
+        (report.next_try, report.last_failure) = (Some(time), Some(LastFailure::of(&failure)));
+        *self.breaker.lock().unwrap() = Some(report);
     }
 
     fn whole(text: &str) -> Vec<TokenChunk> {
@@ -251,5 +266,31 @@ impl ModelRunner for Scripted {
     fn ready_in(&self, _: &str) -> Duration {
         let ready_at = *self.ready_at.lock().unwrap();
         ready_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(Instant::now()))
+    }
+
+    fn controls(&self) -> Option<&dyn Controls> {
+        Some(self)
+    }
+}
+
+impl Controls for Scripted {
+    fn breakers(&self) -> Vec<BreakerReport> {
+        self.breaker.lock().unwrap().iter().cloned().collect()
+    }
+
+    fn force_open(&self, _: Option<&str>, _: Option<Duration>) -> usize {
+        0
+    }
+
+    fn force_closed(&self, _: Option<&str>) -> usize {
+        0
+    }
+
+    fn reset(&self, _: Option<&str>) -> usize {
+        0
+    }
+
+    fn limits(&self, _: &str) -> Option<LimitReport> {
+        None
     }
 }

@@ -48,6 +48,26 @@ async fn it_does_not_wait_beyond_the_deadline_or_what_the_operator_allows() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_only_target_gives_what_its_upstream_said_last_and_one_of_several_does_not() {
+    let only = says("only", []);
+    only.break_open(ms(60_000), 529);
+    let alone = run(&in_order(std::slice::from_ref(&only), ""), ask("r")).await.unwrap_err();
+    let at = alone.origin().unwrap();
+    assert_eq!((alone.kind(), alone.retry_after()), (ErrorKind::CircuitOpen, Some(ms(60_000))));
+    assert_eq!(
+        (at.status, at.code.as_deref(), at.message.as_deref()),
+        (Some(529), Some("busy"), Some("come back"))
+    );
+    assert_eq!(at.provider.as_deref(), Some("only"));
+
+    let other = says("other", []);
+    other.cool_down(ms(60_000));
+    let several = run(&in_order(&[only.clone(), other], ""), ask("r")).await.unwrap_err();
+    assert_eq!((several.kind(), several.origin().unwrap().status), (ErrorKind::CircuitOpen, None));
+    assert_eq!(only.calls(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_error_there_is_comes_before_a_wait_that_is_too_long() {
     let (first, second) = (fails("first", ErrorKind::RateLimited), says("second", []));
     let router = in_order(&[first, second.clone()], "");

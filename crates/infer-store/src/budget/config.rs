@@ -1,5 +1,6 @@
 //! What an operator can set about budgets.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use infer_core::Usd;
@@ -151,9 +152,10 @@ impl BudgetConfig {
         if self.max_accounts == 0 {
             faults.push("budgets.max_accounts: must be above 0".to_owned());
         }
+        let mut names = HashSet::new();
         for (place, rule) in self.limits.iter().enumerate() {
             let at = format!("budgets.limits[{place}]");
-            if self.limits.iter().take(place).any(|other| other.name == rule.name) {
+            if !names.insert(rule.name.as_str()) {
                 faults.push(format!("{at}.name: {:?} is taken: give every budget its own", rule.name));
             }
             rule.faults(&at, &mut faults);

@@ -17,6 +17,7 @@ use infer_core::Usd;
 use jiff::tz::TimeZone;
 
 use super::config::{Amount, BudgetConfig, BudgetRule, OnExceed, zone};
+use super::index::Index;
 use super::terms::{Balance, Decision, Exceeded, Holder, Payer, Spend};
 use super::window::Window;
 use crate::ledger::OTHER_NAME;
@@ -25,6 +26,7 @@ use crate::ledger::OTHER_NAME;
 #[derive(Debug)]
 pub struct Machine {
     rules: Vec<Rule>,
+    index: Index,
     accounts: HashMap<Spot, Account>,
     reservations: HashMap<u64, Reservation>,
     expiries: BTreeSet<(SystemTime, u64)>,
@@ -98,6 +100,19 @@ impl Rule {
         Window::around(now, self.config.every, &self.zone)
     }
 
+    fn balance(&self, account: Option<Arc<str>>, holds: Account) -> Balance {
+        Balance {
+            budget: Arc::clone(&self.name),
+            per: self.config.per,
+            every: self.config.every,
+            account,
+            limit: self.limit,
+            spent: self.in_unit(holds.spent),
+            reserved: self.in_unit(holds.reserved),
+            resets_at: holds.window.end,
+        }
+    }
+
     /// What the operator wants done with a call of `payer` that does not fit.
     pub(crate) fn action(&self, payer: &Payer) -> OnExceed {
         match &self.config.on_exceed {
@@ -132,8 +147,10 @@ impl Machine {
     /// As for [`BudgetConfig::validate`].
     pub fn new(config: &BudgetConfig) -> Result<Self, crate::StoreError> {
         config.validate()?;
+        let rules: Vec<Rule> = config.limits.iter().map(Rule::new).collect();
         Ok(Self {
-            rules: config.limits.iter().map(Rule::new).collect(),
+            index: Index::new(&rules),
+            rules,
             accounts: HashMap::new(),
             reservations: HashMap::new(),
             expiries: BTreeSet::new(),
@@ -156,7 +173,7 @@ impl Machine {
         let mut parts = Vec::new();
         let mut warnings = Vec::new();
         let mut stopped: Option<Exceeded> = None;
-        for place in 0..self.rules.len() {
+        for place in self.index.about(payer) {
             let Some(spot) = self.spot(now, place, payer) else { continue };
             let account = self.account(now, &spot);
             let Some(rule) = self.rules.get(place) else { continue };
@@ -193,7 +210,11 @@ impl Machine {
     /// Replaces a reservation by what the call of `payer` used. What came after its reservation expired counts too.
     pub fn settle(&mut self, now: SystemTime, ticket: u64, payer: &Payer, actual: Spend) {
         let parts = self.release(ticket);
-        for place in 0..self.rules.len() {
+        let mut places = self.index.about(payer);
+        places.extend(parts.iter().flatten().map(|((place, _), _)| *place));
+        places.sort_unstable();
+        places.dedup();
+        for place in places {
             // An account reserved in is charged even if its name would share another one by now.
             let reserved =
                 parts.iter().flatten().find(|((rule, _), _)| *rule == place).map(|(spot, _)| spot.clone());
@@ -229,19 +250,30 @@ impl Machine {
             .into_iter()
             .filter_map(|spot| {
                 let account = self.account(now, &spot);
-                let rule = self.rules.get(spot.0)?;
-                Some(Balance {
-                    budget: Arc::clone(&rule.name),
-                    account: spot.1,
-                    limit: rule.limit,
-                    spent: rule.in_unit(account.spent),
-                    reserved: rule.in_unit(account.reserved),
-                    resets_at: account.window.end,
-                })
+                Some(self.rules.get(spot.0)?.balance(spot.1, account))
             })
             .collect();
         balances.sort_by(|a, b| (&a.budget, &a.account).cmp(&(&b.budget, &b.account)));
         balances
+    }
+
+    /// What the accounts of `payer` hold at `now`, also those of which nothing is used yet; in the order of the budgets.
+    pub fn balances_of(&mut self, now: SystemTime, payer: &Payer) -> Vec<Balance> {
+        self.expire(now);
+        let places = self.index.about(payer).into_iter();
+        places
+            .filter_map(|place| {
+                let rule = self.rules.get(place)?;
+                let spot = (place, rule.account(payer)?.0);
+                // Nothing is opened for a mere question.
+                let account = if self.accounts.contains_key(&spot) {
+                    self.account(now, &spot)
+                } else {
+                    Account { window: rule.window(now), spent: 0, reserved: 0 }
+                };
+                Some(self.rules.get(place)?.balance(spot.1, account))
+            })
+            .collect()
     }
 
     /// Where each budget stood in `old`; none for those that are new or count something else now.
@@ -251,7 +283,13 @@ impl Machine {
             (&a.name, a.per, a.every, &a.zone, &a.only) == (&b.name, b.per, b.every, &b.zone, &b.only)
                 && std::mem::discriminant(&new.limit) == std::mem::discriminant(&old.limit)
         };
-        self.rules.iter().map(|new| old.iter().position(|old| counts_the_same(new, old))).collect()
+        let places: HashMap<&str, usize> =
+            old.iter().enumerate().map(|(place, rule)| (&*rule.name, place)).collect();
+        let before = |new: &Rule| {
+            let place = *places.get(&*new.name)?;
+            old.get(place).is_some_and(|old| counts_the_same(new, old)).then_some(place)
+        };
+        self.rules.iter().map(before).collect()
     }
 
     /// Goes on where `old` was, with what calls under way have reserved there.

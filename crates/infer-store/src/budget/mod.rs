@@ -4,14 +4,17 @@
 //! when a process starts. Whoever guards calls asks a [`BudgetGate`], which either this process or Redis stands behind.
 
 mod config;
+mod index;
 mod machine;
 mod terms;
 #[cfg(test)]
 mod tests;
 mod window;
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 
@@ -130,6 +133,12 @@ impl Budgets {
         self.machine().balances(now)
     }
 
+    /// What the accounts hold that calls of `payer` are counted in, also those of which nothing is used yet.
+    pub fn balances_of(&self, payer: &Payer) -> Vec<Balance> {
+        let now = self.clock.now();
+        self.machine().balances_of(now, payer)
+    }
+
     /// The gate's answer, which here needs no waiting.
     pub fn try_reserve(&self, payer: Payer, estimate: Spend) -> Reserve {
         let now = self.clock.now();
@@ -172,6 +181,13 @@ impl BudgetGate for Budgets {
     }
 }
 
+/// What the ledger is asked once, however many budgets want to know it: every key may have its own.
+#[derive(PartialEq, Eq, Hash)]
+struct Question {
+    dimension: Option<Dimension>,
+    since: Option<SystemTime>,
+}
+
 fn restore(
     machine: &mut Machine,
     ledger: &Ledger,
@@ -179,36 +195,47 @@ fn restore(
     wanted: impl Fn(usize) -> bool,
 ) -> Result<(), StoreError> {
     let now = clock.now();
-    let questions: Vec<_> = machine
-        .rules()
-        .iter()
-        .map(|rule| {
-            let query = match rule.config.every {
-                Every::Total => Query::new(),
-                _ => Query::new().since(rule.window(now).start),
-            };
-            let dimension = match rule.config.per {
-                Scope::All => None,
-                Scope::Key => Some(Dimension::Key),
-                Scope::User => Some(Dimension::User),
-                Scope::Tag => Some(Dimension::Tag),
-                Scope::Provider => Some(Dimension::Provider),
-            };
-            (dimension, rule.config.only.clone(), query)
-        })
-        .collect();
-    let questions = questions.into_iter().enumerate().filter(|(place, _)| wanted(*place));
-    for (place, (dimension, only, query)) in questions {
+    let mut questions: HashMap<Question, Vec<(usize, HashSet<String>)>> = HashMap::new();
+    for (place, rule) in machine.rules().iter().enumerate().filter(|(place, _)| wanted(*place)) {
+        let dimension = match rule.config.per {
+            Scope::All => None,
+            Scope::Key => Some(Dimension::Key),
+            Scope::User => Some(Dimension::User),
+            Scope::Tag => Some(Dimension::Tag),
+            Scope::Provider => Some(Dimension::Provider),
+        };
+        let since = (rule.config.every != Every::Total).then(|| rule.window(now).start);
+        let only = rule.config.only.iter().cloned().collect();
+        questions.entry(Question { dimension, since }).or_default().push((place, only));
+    }
+    for (Question { dimension, since }, asking) in questions {
+        let query = since.map_or_else(Query::new, |since| Query::new().since(since));
         let query = match dimension {
             None => query,
-            Some(dimension) if only.is_empty() => query.by(dimension),
-            Some(dimension) => query.by(dimension).only(dimension, only),
+            Some(dimension) if asking.iter().any(|(_, only)| only.is_empty()) => query.by(dimension),
+            Some(dimension) => {
+                let names: HashSet<String> = asking.iter().flat_map(|(_, only)| only.clone()).collect();
+                query.by(dimension).only(dimension, names)
+            }
         };
+        let mut named: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (place, only) in &asking {
+            for name in only {
+                named.entry(name).or_default().push(*place);
+            }
+        }
+        let open = asking.iter().filter(|(_, only)| only.is_empty()).map(|(place, _)| *place);
+        let open: Vec<usize> = open.collect();
         for group in ledger.query(&query)?.groups {
             let name = group.names.into_iter().next().flatten();
             // Calls that named nobody are in no account of a budget for somebody.
-            if dimension.is_none() || name.is_some() {
-                machine.restore(now, place, name, Spend::new(group.sums.cost, group.sums.tokens()));
+            if dimension.is_some() && name.is_none() {
+                continue;
+            }
+            let about = name.as_deref().and_then(|name| named.get(name));
+            for place in open.iter().chain(about.into_iter().flatten()) {
+                let spend = Spend::new(group.sums.cost, group.sums.tokens());
+                machine.restore(now, *place, name.clone(), spend);
             }
         }
     }

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use infer_core::Usd;
 
-use super::config::{Amount, OnExceed, Scope};
+use super::config::{Amount, Every, OnExceed, Scope};
 
 /// Whose call it is. Budgets for what is absent do not apply.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -120,6 +120,10 @@ pub enum Decision {
 pub struct Balance {
     /// The budget's name.
     pub budget: Arc<str>,
+    /// Whose calls it counts together.
+    pub per: Scope,
+    /// How often it begins anew.
+    pub every: Every,
     /// The account, where the budget has several.
     pub account: Option<Arc<str>>,
     /// The limit.

@@ -168,6 +168,20 @@ fn names_without_end_share_an_account_and_take_no_memory() {
     reserved(machine.reserve(at(0), &known, tokens(9)));
 }
 
+#[test]
+fn a_payer_sees_what_is_left_also_where_nothing_is_used_and_asking_opens_no_account() {
+    let mut own = rule("own", Scope::Key, Every::Day, 50);
+    own.only = vec!["b".to_owned()];
+    let mut machine = machine(vec![rule("all", Scope::All, Every::Total, 1_000), own]);
+    let ticket = reserved(machine.reserve(at(0), &Payer::key("a"), tokens(7)));
+    machine.settle(at(1), ticket, &Payer::key("a"), tokens(7));
+    let seen = machine.balances_of(at(2), &Payer::key("b"));
+    let told: Vec<_> = seen.iter().map(|held| (&*held.budget, held.account.as_deref(), held.spent)).collect();
+    assert_eq!(told, [("all", None, Amount::Tokens(7)), ("own", Some("b"), Amount::Tokens(0))]);
+    assert_eq!(seen[1].resets_at, Some(at(0) - Duration::from_secs(80_000) + Duration::from_secs(86_400)));
+    assert_eq!(machine.balances(at(2)).len(), 1);
+}
+
 #[tokio::test]
 async fn budgets_begin_with_what_the_ledger_says_was_spent() {
     let directory = tempfile::tempdir().unwrap();
@@ -183,8 +197,11 @@ async fn budgets_begin_with_what_the_ledger_says_was_spent() {
     }
     let mut money = rule("money", Scope::Key, Every::Total, 1);
     (money.tokens, money.usd, money.only) = (None, Some(1.0), vec!["a".to_owned()]);
-    let limits =
-        vec![rule("daily", Scope::All, Every::Day, 100), rule("keys", Scope::Key, Every::Hour, 100), money];
+    let mut own = rule("own", Scope::Key, Every::Total, 100);
+    own.only = vec!["b".to_owned(), "c".to_owned()];
+    let (daily, keys) =
+        (rule("daily", Scope::All, Every::Day, 100), rule("keys", Scope::Key, Every::Hour, 100));
+    let limits = vec![daily, keys, money, own];
     let budgets = Budgets::open(&config(limits), Some(&ledger), clock).unwrap();
     let spent = |budgets: &Budgets, name: &str, account: Option<&str>| {
         let found =
@@ -196,6 +213,8 @@ async fn budgets_begin_with_what_the_ledger_says_was_spent() {
     assert_eq!(spent(&budgets, "keys", Some("b")), Some(Amount::Tokens(4)));
     assert_eq!(spent(&budgets, "money", Some("a")), Some(Amount::Usd(Usd::from_picos(300))));
     assert_eq!(spent(&budgets, "money", Some("b")), None);
+    assert_eq!(spent(&budgets, "own", Some("b")), Some(Amount::Tokens(4)));
+    assert_eq!(spent(&budgets, "own", Some("a")), None);
 
     let Reserve::Reserved(permit) = budgets.reserve(Payer::key("b"), tokens(90)).await.unwrap() else {
         panic!()

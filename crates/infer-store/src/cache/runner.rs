@@ -8,8 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_core::Stream;
 use infer_core::{
-    Completion, CostEstimate, EmbedBatch, Embeddings, ExecuteBatch, Health, InferenceError, ListedModel,
-    ModelRunner, RelayAnswer, RelayRequest, RunHandle, RunMeta, RunnerInfo, TokenChunk, TokenStream, Usd,
+    Completion, Controls, CostEstimate, EmbedBatch, Embeddings, ExecuteBatch, Health, InferenceError,
+    ListedModel, ModelRunner, RelayAnswer, RelayRequest, RunHandle, RunMeta, RunnerInfo, TokenChunk,
+    TokenStream, Usd,
 };
 use tokio::time::Instant;
 
@@ -222,6 +223,10 @@ impl<R: ModelRunner> ModelRunner for CachedRunner<R> {
 
     fn ready_in(&self, model: &str) -> Duration {
         self.inner.ready_in(model)
+    }
+
+    fn controls(&self) -> Option<&dyn Controls> {
+        self.inner.controls()
     }
 }
 

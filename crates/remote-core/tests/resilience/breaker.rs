@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
-use infer_core::{ErrorKind, InferenceError, ModelRunner as _};
+use infer_core::{BreakerPhase, ErrorKind, InferenceError, ModelRunner as _};
 use remote_core::breaker::BreakerState;
 use remote_core::{Operation, RemoteConfig};
 use tokio::time::{advance, timeout};
@@ -289,4 +289,47 @@ async fn a_runner_says_how_long_its_open_breaker_or_its_upstreams_pause_will_las
     ask(&paused).await.unwrap_err();
     assert_eq!(paused.runner.ready_in("toy-model"), seconds(20));
     assert_eq!(paused.runner.ready_in("another"), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_not_let_through_hears_what_the_upstream_said_last_until_an_operator_speaks() {
+    let rig = rig(config(), (0..3).map(|_| status(503)));
+    let mut said = None;
+    for _ in 0..3 {
+        said = ask(&rig).await.unwrap_err().origin().unwrap().message.clone();
+    }
+    assert!(said.is_some());
+    let error = ask(&rig).await.unwrap_err();
+    let at = error.origin().unwrap();
+    assert_eq!((error.kind(), at.status, at.attempts), (ErrorKind::CircuitOpen, Some(503), 0));
+    assert_eq!(at.message, said);
+    assert_eq!(error.retry_after(), rig.runner.breaker_state(Operation::Generate).1);
+
+    let controls = rig.runner.controls().unwrap();
+    let report = controls.breakers().remove(0);
+    assert_eq!((report.operation, report.state, report.forced), ("chat", BreakerPhase::Open, false));
+    assert_eq!(report.last_failure.unwrap().status, Some(503));
+
+    assert_eq!(controls.force_open(Some("chat"), None), 1);
+    let error = ask(&rig).await.unwrap_err();
+    assert_eq!((error.kind(), error.origin().unwrap().status), (ErrorKind::CircuitOpen, None));
+    let report = controls.breakers().remove(0);
+    assert_eq!((report.state, report.forced, report.last_failure), (BreakerPhase::Open, true, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operator_opens_closes_and_resets_by_name_and_learns_that_there_is_no_such_operation() {
+    let rig = rig(config(), []);
+    let controls = rig.runner.controls().unwrap();
+    let states =
+        || controls.breakers().into_iter().map(|report| (report.state, report.forced)).collect::<Vec<_>>();
+    assert_eq!(controls.force_open(Some("answers"), None), 0);
+    assert_eq!(states(), [(BreakerPhase::Closed, false); 3]);
+    assert_eq!(controls.force_open(None, Some(seconds(300))), 3);
+    assert_eq!(states(), [(BreakerPhase::Open, true); 3]);
+    assert_eq!(wait_of(&ask(&rig).await.unwrap_err()), seconds(300));
+    assert_eq!(controls.force_closed(Some("chat")), 1);
+    ask(&rig).await.unwrap();
+    assert_eq!(controls.reset(None), 3);
+    assert_eq!(states(), [(BreakerPhase::Closed, false); 3]);
 }

@@ -125,9 +125,9 @@ function confirm(order, name) {
   form.addEventListener('submit', async (event) => {
     event.preventDefault();
     go.disabled = true;
-    const body = order === 'reset' ? { action: order } : { action: order, for_seconds: Number(time.value) };
+    const [path, body] = order === 'reset' ? ['reset', {}] : ['open', { for: `${time.value}s` }];
     try {
-      await ask(`admin/providers/${encodeURIComponent(name)}/breaker`, { method: 'POST', body });
+      await ask(`admin/breakers/${encodeURIComponent(name)}/${path}`, { method: 'POST', body });
       dialog.close();
       refresh();
     } catch (refused) {
