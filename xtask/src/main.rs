@@ -11,6 +11,7 @@ mod ci;
 mod docs;
 mod features;
 mod floors;
+mod load;
 mod real;
 mod scaffold;
 mod steps;
@@ -46,6 +47,7 @@ enum Command {
     Floors(floors::Args),
     Docs(docs::Args),
     Bench(bench::Args),
+    Load(load::Args),
     Real(real::Args),
     NewProvider(scaffold::Args),
 }
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
         Command::Floors(args) => floors::run(&args),
         Command::Docs(args) => docs::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Load(args) => load::run(&args),
         Command::Real(args) => real::run(&args),
         Command::NewProvider(args) => scaffold::run(&args),
     };

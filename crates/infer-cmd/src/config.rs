@@ -49,6 +49,48 @@ pub(crate) fn file(named: Option<&PathBuf>) -> Result<PathBuf, Failure> {
     }
 }
 
+/// What says where something is kept.
+pub(crate) enum Said {
+    /// A directory that was named.
+    Directory(PathBuf),
+    /// A configuration, from this file.
+    Config(PathBuf, Box<Config>),
+}
+
+impl Said {
+    /// What was named, else the environment's directory, else a configuration. `way_out` is what to do where there is none.
+    pub(crate) fn of(
+        named: Option<&PathBuf>,
+        named_config: Option<&PathBuf>,
+        way_out: &str,
+    ) -> Result<Self, Failure> {
+        if let Some(directory) = named {
+            return Ok(Self::Directory(directory.clone()));
+        }
+        if named_config.is_none()
+            && let Some(directory) = variable("INFER_DATA_DIR")?
+        {
+            return Ok(Self::Directory(directory.into()));
+        }
+        let file = file(named_config)?;
+        if named_config.is_none() && variable("INFER_CONFIG")?.is_none() && !file.exists() {
+            return Err(Failure::usage(format!("there is no {}: {way_out}", file.display())));
+        }
+        let config = reader().file(&file, &Process).map_err(Failure::Faults)?;
+        Ok(Self::Config(file, Box::new(config)))
+    }
+
+    /// The directory, of the configuration too.
+    pub(crate) fn directory(self, way_out: &str) -> Result<PathBuf, Failure> {
+        match self {
+            Self::Directory(directory) => Ok(directory),
+            Self::Config(file, config) => config
+                .data
+                .ok_or_else(|| Failure::usage(format!("{}: has no data: {way_out}", file.display()))),
+        }
+    }
+}
+
 /// Where data are kept: what was named, else the environment's, else what the configuration says. `way_out` is what to do
 /// where nothing says it.
 pub(crate) fn data_directory(
@@ -56,20 +98,7 @@ pub(crate) fn data_directory(
     named_config: Option<&PathBuf>,
     way_out: &str,
 ) -> Result<PathBuf, Failure> {
-    if let Some(directory) = named {
-        return Ok(directory.clone());
-    }
-    if named_config.is_none()
-        && let Some(directory) = variable("INFER_DATA_DIR")?
-    {
-        return Ok(directory.into());
-    }
-    let file = file(named_config)?;
-    if named_config.is_none() && variable("INFER_CONFIG")?.is_none() && !file.exists() {
-        return Err(Failure::usage(format!("there is no {}: {way_out}", file.display())));
-    }
-    let config = reader().file(&file, &Process).map_err(Failure::Faults)?;
-    config.data.ok_or_else(|| Failure::usage(format!("{}: has no data: {way_out}", file.display())))
+    Said::of(named, named_config, way_out)?.directory(way_out)
 }
 
 async fn read(args: &ConfigArgs, signals: &mut Signals) -> Result<(PathBuf, Config), Failure> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use infer_gateway::{AccessLog, Gateway, GatewayConfig, Metrics};
 use infer_store::Clock;
-use infer_store::keys::KeyBook;
+use infer_store::keys::{KeyBook, KeysConfig};
 use inference::config::{Format, Source};
 use inference::remote::meter::{Fanout, MetricsSink};
 use inference::{Inference, InferenceBuilder};
@@ -56,15 +56,18 @@ pub(crate) async fn run(args: &ServeArgs, given: &Given, signals: &mut Signals) 
     }
     settings.insecure |= args.insecure;
     let data = args.data.clone().or_else(|| in_force.data.clone());
-    let book = signals
-        .blocking(move || {
-            let book = match data {
-                Some(data) => KeyBook::open(data, &keys, Clock::system()),
-                None => KeyBook::fixed(&keys, Clock::system()),
-            };
-            book.map_err(|error| Failure::usage(error.to_string()))
-        })
-        .await?;
+    let book = match inference.redis() {
+        Some(redis) => {
+            if let Some(data) = data.filter(|data| data.join("keys.json").exists()) {
+                let shown = data.display();
+                crate::terminal::note(&format!(
+                    "the keys in {shown} are not in force: keys are in Redis, as the configuration says"
+                ));
+            }
+            KeyBook::with_redis(redis, &keys, Clock::system()).await.map_err(Failure::Keys)?
+        }
+        None => signals.blocking(move || stored(data, &keys)).await?,
+    };
     let _keys = if book.is_stored() {
         Some(book.watch().map_err(|error| Failure::usage(error.to_string()))?)
     } else {
@@ -89,6 +92,15 @@ pub(crate) async fn run(args: &ServeArgs, given: &Given, signals: &mut Signals) 
     served.await.map_err(Failure::from)?;
     drop(watching);
     Ok(())
+}
+
+/// The keys of the configuration, and those in the data directory where there is one.
+fn stored(data: Option<PathBuf>, keys: &KeysConfig) -> Result<KeyBook, Failure> {
+    let book = match data {
+        Some(data) => KeyBook::open(data, keys, Clock::system()),
+        None => KeyBook::fixed(keys, Clock::system()),
+    };
+    book.map_err(|error| Failure::usage(error.to_string()))
 }
 
 /// The file named, that of the environment, or that of this directory.

@@ -22,9 +22,15 @@ mod reply;
 mod routes;
 mod sections;
 mod serve;
+#[cfg(feature = "redis")]
+mod shared;
+#[cfg(not(feature = "redis"))]
+#[path = "unshared.rs"]
+mod shared;
 mod span;
 mod state;
 mod tls;
+mod untaken;
 mod watch;
 
 pub use config::{AdminKey, AdmissionConfig, CorsConfig, GatewayConfig, TlsConfig};

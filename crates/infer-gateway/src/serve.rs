@@ -1,5 +1,6 @@
 //! Takes connections and serves them until it is told to stop.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -10,7 +11,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
-use http::Request;
+use http::{Request, Version};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -24,6 +25,7 @@ use tower_service::Service as _;
 use crate::config::GatewayConfig;
 use crate::drain::{Drain, Phase};
 use crate::tls::Tls;
+use crate::untaken::dropped_untaken;
 
 /// The pause after the system has no room for another connection.
 const NO_ROOM: Duration = Duration::from_millis(50);
@@ -69,9 +71,11 @@ pub(crate) async fn serve(
             let _permit = permit;
             let stream = Impatient::new(stream, write_timeout);
             match tls {
-                None => connection(&server, stream, address, router, drain).await,
+                None => connection(&server, stream, address, router, drain, write_timeout).await,
                 Some(tls) => match tokio::time::timeout(patience, tls.accept(stream)).await {
-                    Ok(Ok(stream)) => connection(&server, stream, address, router, drain).await,
+                    Ok(Ok(stream)) => {
+                        connection(&server, stream, address, router, drain, write_timeout).await;
+                    }
                     Ok(Err(error)) => tracing::debug!(%address, %error, "no handshake"),
                     Err(_) => tracing::debug!(%address, "no handshake in time"),
                 },
@@ -102,11 +106,21 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     address: SocketAddr,
     router: Router,
     drain: Drain,
+    write_timeout: Duration,
 ) {
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(address));
-        router.clone().call(request)
+        let is_h2 = request.version() == Version::HTTP_2;
+        let answered = router.clone().call(request);
+        async move {
+            let response = answered.await?;
+            Ok::<_, Infallible>(if is_h2 {
+                response.map(|body| dropped_untaken(body, write_timeout))
+            } else {
+                response
+            })
+        }
     });
     let mut connection = pin!(server.serve_connection(TokioIo::new(stream), service));
     let mut draining = pin!(drain.reached(Phase::Draining));

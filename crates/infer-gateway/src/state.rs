@@ -52,7 +52,7 @@ pub(crate) struct Parts {
 impl State {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { inference, keys, config, observers, live, metrics, drain, followed, simulator } = parts;
-        let admission = Admission::new(&config.admission);
+        let admission = Admission::new(&config.admission, &inference);
         let always_asks = !config.insecure && !config.listen.ip().is_loopback();
         Self {
             inference,
@@ -96,7 +96,7 @@ impl State {
     /// Puts other settings in force. Those of the listener stay until it is started anew.
     pub(crate) fn replace(&self, config: GatewayConfig) {
         if !self.admission.load().is_of(&config.admission) {
-            self.admission.store(Arc::new(Admission::new(&config.admission)));
+            self.admission.store(Arc::new(Admission::new(&config.admission, &self.inference)));
         }
         self.config.store(Arc::new(config));
     }

@@ -166,8 +166,9 @@ impl Watch {
             self.written();
         }
         if let Some(admitted) = self.admitted.take() {
-            let usage = self.seen.usage.unwrap_or_default();
-            admitted.settle(usage.input_tokens.saturating_add(usage.output_tokens));
+            let told = self.seen.usage.map(|usage| usage.input_tokens.saturating_add(usage.output_tokens));
+            // Nothing was handed over: nothing was used.
+            admitted.settle(told.or((self.seen.chunks == 0).then_some(0)));
         }
         for observer in &*self.observers.0 {
             observer.ended(&self.seen);

@@ -99,3 +99,29 @@ async fn an_address_that_is_nothing_and_a_wrong_method_say_so() {
     let (status, _, body) = json(scene.get("/v1/chat/completions")).await;
     assert_eq!((status, &body["error"]["code"]), (405, &"method_not_allowed".into()));
 }
+
+#[tokio::test]
+async fn a_call_that_is_left_in_the_middle_is_not_free_for_the_limit_of_its_key() {
+    let scene = Setting::yaml(
+        "keys: [{ name: team, secret: 0123456789abcdef, limits: { tokens_per_minute: 600 } }]\n\
+         gateway: { admission: { max_wait: 0s } }\n",
+    )
+    .start()
+    .await;
+    let ask = |model: &str, tokens: u32| {
+        let body = format!(
+            r#"{{"model":"{model}","stream":true,"max_tokens":{tokens},"messages":[{{"role":"user","content":"hi"}}]}}"#
+        );
+        scene.post("/v1/chat/completions", &body).bearer_auth("0123456789abcdef")
+    };
+    // Nothing was handed over, so nothing was used.
+    assert_eq!(json(ask("sim-error-500", 560)).await.0, 500);
+    scene.log.ended(1).await;
+    let mut left = ask("sim-stall", 560).send().await.unwrap();
+    assert!(left.chunk().await.unwrap().is_some());
+    drop(left);
+    scene.log.ended(2).await;
+    let (status, headers, body) = json(ask("m", 560)).await;
+    assert_eq!((status, &body["error"]["code"]), (429, &"rate_limited".into()));
+    assert!(headers.contains_key("retry-after"));
+}

@@ -101,6 +101,11 @@ impl Shared {
         self.state.store(state);
     }
 
+    /// The way to what is shared.
+    pub(crate) fn redis(&self) -> Option<Redis> {
+        self.state.load().as_ref().map(|state| state.redis.clone())
+    }
+
     /// The cache that processes share.
     pub(crate) fn cache(
         &self,

@@ -147,11 +147,12 @@ async fn while_redis_is_away_or_empty_the_keys_in_force_stay() {
     assert!(book.create(KeySpec::new("b")).await.is_err());
     // A process can start now; it finds the keys once Redis is back with them.
     let fresh = server.book().await;
-    assert!(fresh.list().is_empty());
+    assert!(fresh.list().is_empty() && !fresh.is_empty(), "nobody knows yet that there are none");
     let Some(server) = Server::start_at(server.port) else { return };
     let line = book.reload().await.unwrap_err().to_string();
     assert!(line.contains("is gone") && book.authenticate(secret.reveal(), NOW).is_ok(), "{line}");
     assert_eq!(fresh.reload().await, Ok(false));
+    assert!(fresh.is_empty());
     let (_, anew) = server.book().await.create(KeySpec::new("a")).await.unwrap();
     assert_eq!((fresh.reload().await, book.reload().await), (Ok(true), Ok(true)));
     for book in [fresh, book] {

@@ -39,12 +39,22 @@ pub(crate) fn reply(state: &State, head: &Parts, body: &Bytes) -> Reply {
         Behaviour::Slow { first, each } => (first, each),
         _ => (Duration::ZERO, state.script.chunk_delay),
     };
+    let is_whole = !matches!(
+        behaviour,
+        Behaviour::Cut
+            | Behaviour::Stall
+            | Behaviour::Utf8
+            | Behaviour::ErrorMidway
+            | Behaviour::ErrorFirst
+            | Behaviour::Huge(_)
+    );
+    let usage = completion.usage.filter(|_| is_whole);
     let reply = if request.batch.is_streaming() {
         streamed(completion, &request, &behaviour, each)
     } else {
         whole(&completion, model, &behaviour)
     };
-    reply.after(first)
+    reply.using(usage).after(first)
 }
 
 fn whole(completion: &Completion, model: &str, behaviour: &Behaviour) -> Reply {

@@ -20,7 +20,8 @@
 //!
 //! `POST /v1/chat/completions`, in one piece or as an event stream; `POST /v1/responses`, in one piece or as named events;
 //! `POST /v1/embeddings`, with unit vectors made from the seed and the text; `POST /v1/moderations`, which flags nothing;
-//! `POST /v1/audio/speech`, with bytes that are no text; `GET /v1/models`, which lists the table below. Anything else is a 404 with an error body. No
+//! `POST /v1/audio/speech`, with bytes that are no text; `GET /v1/models`, which lists the table below;
+//! `GET /sim/stats`, with what it counted so far, and which does not count itself. Anything else is a 404 with an error body. No
 //! key is needed and any is accepted.
 //!
 //! # Models
@@ -71,5 +72,5 @@ mod server;
 mod sim;
 
 pub use behaviour::Behaviour;
-pub use record::Recorded;
+pub use record::{Answered, Recorded};
 pub use sim::{Sim, SimBuilder};

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use http::request::Parts;
+use infer_core::Usage;
 use tokio::sync::watch;
 
 use crate::sim::State;
@@ -51,6 +52,19 @@ pub(crate) struct Log {
     turns: Mutex<HashMap<String, usize>>,
     calls: watch::Sender<u64>,
     cancelled: watch::Sender<u64>,
+    answered: Mutex<Answered>,
+}
+
+/// Answers that were handed over whole, and what they said they used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Answered {
+    /// Answers of chat completions; those that broke off, or reported an error, are none.
+    pub answers: u64,
+    /// Tokens read for them.
+    pub input_tokens: u64,
+    /// Tokens written in them.
+    pub output_tokens: u64,
 }
 
 impl Log {
@@ -85,6 +99,17 @@ impl Log {
         *self.cancelled.borrow()
     }
 
+    pub(crate) fn answered(&self) -> Answered {
+        *self.answered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, usage: Usage) {
+        let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        answered.answers += 1;
+        answered.input_tokens = answered.input_tokens.saturating_add(usage.input_tokens);
+        answered.output_tokens = answered.output_tokens.saturating_add(usage.output_tokens);
+    }
+
     pub(crate) async fn until_calls(&self, count: u64) {
         // Fails only when the sender is gone, and it is borrowed here.
         _ = self.calls.subscribe().wait_for(|calls| *calls >= count).await;
@@ -97,22 +122,32 @@ impl Log {
 
 /// One call while it is answered: counts as cancelled when dropped before [`Live::done`].
 #[derive(Debug)]
-pub(crate) struct Live(Option<Arc<State>>);
+pub(crate) struct Live {
+    state: Option<Arc<State>>,
+    usage: Option<Usage>,
+}
 
 impl Live {
     pub(crate) fn new(state: Arc<State>) -> Self {
-        Self(Some(state))
+        Self { state: Some(state), usage: None }
+    }
+
+    /// What the answer says that it used, where it will be a whole one.
+    pub(crate) fn will_use(&mut self, usage: Option<Usage>) {
+        self.usage = usage;
     }
 
     /// The answer, or as much of it as was planned, is handed over.
     pub(crate) fn done(&mut self) {
-        self.0 = None;
+        if let (Some(state), Some(usage)) = (self.state.take(), self.usage) {
+            state.log.count(usage);
+        }
     }
 }
 
 impl Drop for Live {
     fn drop(&mut self) {
-        if let Some(state) = &self.0 {
+        if let Some(state) = &self.state {
             state.log.cancelled.send_modify(|cancelled| *cancelled += 1);
         }
     }

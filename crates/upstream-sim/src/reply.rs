@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, StatusCode, header};
+use infer_core::Usage;
 
 /// What is sent back.
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub(crate) struct Reply {
     /// Waited for before the head, beside the simulator's own latency.
     pub(crate) latency: Duration,
     pub(crate) steps: Steps,
+    /// What a whole answer says that it used.
+    pub(crate) usage: Option<Box<Usage>>,
 }
 
 /// How a body is written.
@@ -64,6 +67,11 @@ impl Reply {
         self
     }
 
+    pub(crate) fn using(mut self, usage: Option<Usage>) -> Self {
+        self.usage = usage.map(Box::new);
+        self
+    }
+
     pub(crate) fn after(mut self, latency: Duration) -> Self {
         self.latency = latency;
         self
@@ -71,7 +79,7 @@ impl Reply {
 
     fn new(status: StatusCode, content_type: &str, steps: Steps) -> Self {
         let headers = vec![(header::CONTENT_TYPE, content_type.to_owned())];
-        Self { status, headers, latency: Duration::ZERO, steps }
+        Self { status, headers, latency: Duration::ZERO, steps, usage: None }
     }
 }
 

@@ -14,6 +14,9 @@ use crate::{Behaviour, chat, embed, relay};
 /// 2026-11-21, so that answers do not depend on the day they are made.
 pub(crate) const CREATED: u64 = 1_795_219_200;
 
+/// Where the counts are; asking for them is no call.
+pub(crate) const STATS: &str = "/sim/stats";
+
 pub(crate) fn reply(state: &State, head: &Parts, body: &Bytes) -> Reply {
     let path = head.uri.path();
     match (&head.method, path) {
@@ -23,6 +26,7 @@ pub(crate) fn reply(state: &State, head: &Parts, body: &Bytes) -> Reply {
         (&Method::POST, "/v1/moderations") => relay::moderations(state, head, body),
         (&Method::POST, "/v1/audio/speech") => relay::speech(state, head, body),
         (&Method::GET, "/v1/models") => models(),
+        (&Method::GET, STATS) => stats(state),
         (
             method,
             "/v1/chat/completions"
@@ -62,6 +66,19 @@ pub(crate) fn fault(state: &State, head: &Parts, behaviour: &Behaviour) -> Optio
         }
         _ => return None,
     })
+}
+
+/// What was counted so far.
+fn stats(state: &State) -> Reply {
+    let answered = state.log.answered();
+    let counts = json!({
+        "calls": state.log.calls(),
+        "cancelled": state.log.cancelled(),
+        "answers": answered.answers,
+        "input_tokens": answered.input_tokens,
+        "output_tokens": answered.output_tokens,
+    });
+    Reply::json(StatusCode::OK, counts.to_string())
 }
 
 fn models() -> Reply {

@@ -52,11 +52,12 @@ async fn connection(stream: TcpStream, state: Arc<State>) {
 
 async fn respond(request: Request<Incoming>, state: Arc<State>) -> Result<Response<SimBody>, Infallible> {
     // Dropped with this future when the client leaves, which counts it.
-    let live = Live::new(Arc::clone(&state));
+    let mut live = Live::new(Arc::clone(&state));
     let (head, incoming) = request.into_parts();
     let reply = match read(incoming).await {
         Ok(body) => {
-            let number = state.log.keep(Recorded::new(&head, &body.kept));
+            let is_call = head.uri.path() != routes::STATS;
+            let number = if is_call { state.log.keep(Recorded::new(&head, &body.kept)) } else { 0 };
             let reply = if body.is_whole {
                 routes::reply(&state, &head, &body.kept)
             } else {
@@ -74,6 +75,7 @@ async fn respond(request: Request<Incoming>, state: Arc<State>) -> Result<Respon
     if matches!(reply.steps, Steps::Never) {
         pending::<()>().await;
     }
+    live.will_use(reply.usage.as_deref().copied());
     let mut response = Response::new(SimBody::new(reply.steps, live));
     *response.status_mut() = reply.status;
     for (name, value) in reply.headers {

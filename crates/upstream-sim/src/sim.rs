@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::record::{Log, Recorded};
+use crate::record::{Answered, Log, Recorded};
 use crate::{Behaviour, server};
 
 /// A running simulator. Dropping it closes its port and every connection.
@@ -67,6 +67,11 @@ impl Sim {
     /// How many clients left before their answer was complete.
     pub fn cancelled(&self) -> u64 {
         self.state.log.cancelled()
+    }
+
+    /// Answers of chat completions that were handed over whole.
+    pub fn answered(&self) -> Answered {
+        self.state.log.answered()
     }
 
     /// Waits until at least `count` requests have arrived.

@@ -16,7 +16,7 @@ pub(crate) enum KeysCommand {
     #[command(
         long_about = "Make a key, and print its secret this one time.\n\n\
             Standard output carries the secret alone, so that it can go straight to where it is kept; what is stored is a \
-            hash of it. A gateway that runs on the same directory takes the key within a moment.",
+            hash of it. A gateway that runs on the same directory takes the key within a moment, those that share a Redis within a second or so.",
         after_help = "Examples:\n  \
             infer keys create team-a --expires 90d --budget 5usd/day\n  \
             infer keys create ci --route 'gpt-4o*' --rpm 60 --tag ci > ci.key\n  \
@@ -52,11 +52,11 @@ impl KeysCommand {
 /// Where the keys are, and how to print them.
 #[derive(Debug, Args)]
 pub(crate) struct PlaceArgs {
-    /// Where the keys are kept; what llm.yaml says if nothing is said [env: INFER_DATA_DIR]
+    /// The directory of the keys; what llm.yaml says if nothing is said: its Redis, else its data [env: INFER_DATA_DIR]
     #[arg(long, visible_alias = "data", value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
 
-    /// Where the keys are kept, as this configuration says [env: INFER_CONFIG]
+    /// Where the keys are kept, as this configuration says: its Redis, else its data [env: INFER_CONFIG]
     #[arg(long, value_name = "FILE", conflicts_with = "data_dir")]
     pub(crate) config: Option<PathBuf>,
 

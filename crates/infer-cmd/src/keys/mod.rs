@@ -1,17 +1,16 @@
-//! `infer keys`: the keys in a data directory.
+//! `infer keys`: the keys in a data directory, or in Redis where the configuration has one.
 
 mod args;
+mod place;
 mod show;
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use infer_store::Clock;
-use infer_store::keys::{KeyBook, KeyError, KeyRecord, KeySecret, KeysConfig};
+use infer_store::keys::{KeyBook, KeyError, KeyRecord, KeySecret};
 use serde_json::json;
 use tokio::runtime::Handle;
 
-use crate::config;
 use crate::failure::Failure;
 use crate::look::Look;
 use crate::output::Printer;
@@ -21,24 +20,22 @@ use crate::terminal;
 pub(crate) use args::KeysCommand;
 
 use args::PlaceArgs;
-
-const WAY_OUT: &str = "name the directory of the keys with --data-dir or INFER_DATA_DIR";
+use place::Place;
 
 /// Reads or changes the keys once.
 pub(crate) async fn run(command: KeysCommand, signals: &mut Signals) -> Result<(), Failure> {
     let is_json = command.is_json();
     let clock = Clock::system();
     match command {
-        KeysCommand::List(place) => {
-            let (directory, keys) = with_book(place, signals, false, |book| Ok(book.list())).await?;
+        KeysCommand::List(args) => {
+            let (place, keys) = with_book(args, signals, false, |book| Ok(book.list())).await?;
             let now = clock.now();
             if is_json {
                 let keys: Vec<_> = keys.iter().map(|key| show::object(key, now)).collect();
                 Printer::new().document(&json!({ "keys": keys }).to_string()).await?;
             } else if keys.is_empty() {
-                let shown = directory.display();
                 terminal::note(&format!(
-                    "there are no keys in {shown} yet: infer keys create NAME makes one"
+                    "there are no keys in {place} yet: infer keys create NAME makes one"
                 ));
             } else {
                 Printer::new().line(&show::table(&keys, now, Look::of_stdout())).await?;
@@ -55,12 +52,11 @@ pub(crate) async fn run(command: KeysCommand, signals: &mut Signals) -> Result<(
             Printer::new().document(&text).await?;
         }
         KeysCommand::Create(args) => {
-            let (place, spec) = args.split();
-            let made = with_book(place, signals, true, |book| Handle::current().block_on(book.create(spec)));
-            let (directory, (key, secret)) = made.await?;
+            let (args, spec) = args.split();
+            let made = with_book(args, signals, true, |book| Handle::current().block_on(book.create(spec)));
+            let (place, (key, secret)) = made.await?;
             print_secret(&key, &secret, is_json, &clock).await?;
-            let shown = directory.display();
-            terminal::note(&format!("key {} is made in {shown}: its secret is not shown again", key.name));
+            terminal::note(&format!("key {} is made in {place}: its secret is not shown again", key.name));
         }
         KeysCommand::Rotate(args) => {
             let (name, grace) = (args.name, args.grace);
@@ -89,32 +85,18 @@ pub(crate) async fn run(command: KeysCommand, signals: &mut Signals) -> Result<(
 
 /// What `work` makes of the keys, and where they are.
 async fn with_book<T: Send + 'static>(
-    place: PlaceArgs,
+    args: PlaceArgs,
     signals: &mut Signals,
     may_make: bool,
     work: impl FnOnce(&KeyBook) -> Result<T, KeyError> + Send + 'static,
-) -> Result<(PathBuf, T), Failure> {
+) -> Result<(Place, T), Failure> {
     signals
         .blocking(move || {
-            let directory = config::data_directory(place.data_dir.as_ref(), place.config.as_ref(), WAY_OUT)?;
-            if !may_make {
-                must_exist(&directory)?;
-            }
-            let book = KeyBook::open(&directory, &KeysConfig::default(), Clock::system());
-            let done = book.and_then(|book| work(&book)).map_err(Failure::Keys)?;
-            Ok((directory, done))
+            let (place, book) = place::open(&args, may_make)?;
+            let done = work(&book).map_err(Failure::Keys)?;
+            Ok((place, done))
         })
         .await
-}
-
-/// A directory that is not there was most likely mistyped.
-fn must_exist(directory: &Path) -> Result<(), Failure> {
-    let fault = |what: &str| Failure::usage(format!("{}: {what}", directory.display()));
-    match std::fs::metadata(directory) {
-        Ok(found) if found.is_dir() => Ok(()),
-        Ok(_) => Err(fault("is not a directory: name the one with the keys")),
-        Err(error) => Err(fault(&format!("cannot be read: {error}"))),
-    }
 }
 
 /// The one time that a secret is shown: alone on standard output.

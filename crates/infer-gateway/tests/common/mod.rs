@@ -9,6 +9,7 @@
     reason = "each test file uses its part"
 )]
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -78,6 +79,8 @@ pub struct Setting {
     pub data: bool,
     /// Settings of each provider, such as `retry: { attempts: 1 }`.
     pub provider: String,
+    /// More settings of the first provider alone.
+    pub first: String,
 }
 
 impl Setting {
@@ -92,7 +95,7 @@ impl Setting {
     }
 
     pub async fn start(self) -> Scene {
-        let Self { sims: builders, yaml, data, provider } = self;
+        let Self { sims: builders, yaml, data, provider, first } = self;
         let builders = if builders.is_empty() { vec![Sim::builder()] } else { builders };
         let mut sims = Vec::new();
         for builder in builders {
@@ -101,7 +104,9 @@ impl Setting {
         let mut text = String::from("providers:\n");
         for (name, sim) in ('a'..='z').zip(&sims) {
             let more = if provider.is_empty() { "retry: { attempts: 1 }" } else { &provider };
-            text += &format!("  {name}: {{ type: openai, base_url: {:?}, {more} }}\n", sim.base_url());
+            let own = if name == 'a' && !first.is_empty() { format!(", {first}") } else { String::new() };
+            let url = sim.base_url();
+            writeln!(text, "  {name}: {{ type: openai, base_url: {url:?}, {more}{own} }}").unwrap();
         }
         if !yaml.contains("routes:") {
             text += "routes: { \"*\": { targets: [{ provider: a }] } }\n";

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -80,6 +81,8 @@ pub(super) struct Inner {
     turn: tokio::sync::Mutex<()>,
     version: watch::Sender<u64>,
     clock: Clock,
+    /// Whether the place was never read: nobody knows then which keys there are.
+    is_unread: AtomicBool,
 }
 
 struct Source {
@@ -124,6 +127,7 @@ impl KeyBook {
             turn: tokio::sync::Mutex::new(()),
             version: watch::Sender::new(0),
             clock,
+            is_unread: AtomicBool::new(false),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -141,9 +145,17 @@ impl KeyBook {
         self.inner.table.load().records().to_vec()
     }
 
-    /// Whether there are none at all; expired and revoked ones count.
+    /// Whether there are none at all; expired and revoked ones count. False as long as the keys in Redis could not be read,
+    /// so that nobody is let in without one meanwhile.
     pub fn is_empty(&self) -> bool {
-        self.inner.table.load().records().is_empty()
+        self.inner.table.load().records().is_empty() && !self.inner.is_unread.load(Ordering::Acquire)
+    }
+
+    /// The same, with a place that nobody has read.
+    #[cfg(feature = "redis")]
+    pub(crate) fn unread(self) -> Self {
+        self.inner.is_unread.store(true, Ordering::Release);
+        self
     }
 
     /// Whether keys can be made, in a file or in Redis; false where only the configuration has some.
@@ -215,9 +227,13 @@ impl KeyBook {
         let Some(place) = &self.inner.place else { return Ok(false) };
         let _turn = self.inner.turn.lock().await;
         let seen = self.source(|source| source.reading.mark);
-        let Some(reading) = place.read(seen).await? else { return Ok(false) };
-        self.install(|source| source.reading = reading);
-        Ok(true)
+        let reading = place.read(seen).await?;
+        let is_changed = reading.is_some();
+        if let Some(reading) = reading {
+            self.install(|source| source.reading = reading);
+        }
+        self.inner.is_unread.store(false, Ordering::Release);
+        Ok(is_changed)
     }
 
     /// Puts other keys of the configuration in force.
@@ -249,6 +265,7 @@ impl KeyBook {
         let _turn = self.inner.turn.lock().await;
         let (reading, record) = place.edit(edit).await?;
         self.install(|source| source.reading = reading);
+        self.inner.is_unread.store(false, Ordering::Release);
         Ok(record)
     }
 

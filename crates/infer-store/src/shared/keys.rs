@@ -55,15 +55,16 @@ impl KeyBook {
     pub async fn with_redis(redis: Redis, config: &KeysConfig, clock: Clock) -> Result<Self, KeyError> {
         let keys = [redis.key("keys"), redis.key("keys:stamp")];
         let place = RedisKeys { redis, keys, read: Script::new(READ), write: Script::new(WRITE) };
-        let reading = match place.whole().await {
-            Ok(whole) => whole.reading,
+        let (reading, is_read) = match place.whole().await {
+            Ok(whole) => (whole.reading, true),
             Err(KeyError::Store(StoreError::Redis { detail })) => {
                 tracing::warn!(%detail, "keys in Redis cannot be read: only those of the configuration are in force");
-                Reading::default()
+                (Reading::default(), false)
             }
             Err(error) => return Err(error),
         };
-        Self::new(config, Some(Box::new(place)), reading, clock)
+        let book = Self::new(config, Some(Box::new(place)), reading, clock)?;
+        Ok(if is_read { book } else { book.unread() })
     }
 }
 

@@ -187,3 +187,27 @@ async fn embeddings_are_unit_vectors_in_order_and_in_either_encoding() {
     assert_eq!(packed["data"][0]["embedding"].as_str().unwrap().len(), 44);
     assert_eq!(embed(json!({})).await["data"][1]["embedding"].as_array().unwrap().len(), 1536);
 }
+
+#[tokio::test]
+async fn what_was_handed_over_whole_is_counted_and_asking_for_the_counts_is_no_call() {
+    let sim = sim().await;
+    let whole = chat(&sim, &ask("gpt-4o-mini", "Hello")).await.json();
+    let mut streamed = ask("gpt-4o-mini", "Hello");
+    streamed["stream"] = true.into();
+    chat(&sim, &streamed).await;
+    for model in ["sim-error-500", "sim-cut", "sim-error-midway"] {
+        let mut broken = ask(model, "Hello");
+        broken["stream"] = true.into();
+        _ = chat(&sim, &broken).await;
+    }
+    let stats = call(&sim, "GET", "/sim/stats", b"").await.json();
+    let tokens = |name: &str| whole["usage"][name].as_u64().unwrap() * 2;
+    let expected = json!({
+        "calls": 5,
+        "cancelled": 0,
+        "answers": 2,
+        "input_tokens": tokens("prompt_tokens"),
+        "output_tokens": tokens("completion_tokens"),
+    });
+    assert_eq!((stats, sim.answered().answers, sim.requests().len()), (expected, 2, 5));
+}
