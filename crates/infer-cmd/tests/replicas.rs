@@ -126,7 +126,7 @@ impl Setting {
     fn replica(&self) -> Replica {
         let data = tempfile::tempdir().unwrap();
         let mut command = self.infer(&["serve", "--listen", "127.0.0.1:0"]);
-        command.arg("--data").arg(data.path()).stdout(Stdio::piped());
+        command.arg("--data").arg(data.path()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let mut url = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut url).unwrap();
@@ -315,20 +315,17 @@ async fn while_redis_is_away_nobody_is_let_in_without_a_key_and_calls_go_on_or_n
     assert_eq!(closed.sim.calls(), calls);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_budget_of_all_replicas_is_overshot_by_no_more_than_what_was_under_way() {
-    const LIMIT: u64 = 3_000;
-    const CALLERS: usize = 12;
-    let Some(redis) = Redis::start() else { return };
-    let budget = format!("budgets: {{ limits: [{{ name: all, every: total, tokens: {LIMIT} }}] }}\n");
-    let setting = Setting::new(redis, &budget, "").await;
-    let (http, replicas) = (client(), setting.replicas());
+const CALLERS: usize = 12;
+
+/// Calls everywhere at once until nobody is let in, and holds what was spent to the bound of a budget of `limit` tokens.
+async fn spend(replicas: &[Replica], key: Option<&str>, limit: u64) {
+    let http = client();
     let callers = (0..CALLERS).map(|nth| {
-        let (http, url) = (http.clone(), replicas[nth % 3].url.clone());
+        let (http, url) = (http.clone(), &replicas[nth % 3].url);
         async move {
             let (mut spent, mut largest) = (0, 0);
             loop {
-                let answer = call(&http, &url, None, nth % 2 == 0).await.unwrap();
+                let answer = call(&http, url, key, nth % 2 == 0).await.unwrap();
                 if answer.status != 200 {
                     assert_eq!((answer.status, &*answer.code), (429, "budget_exhausted"));
                     return (spent, largest);
@@ -342,10 +339,34 @@ async fn a_budget_of_all_replicas_is_overshot_by_no_more_than_what_was_under_way
     let largest = spent.iter().map(|(_, largest)| *largest).max().unwrap();
     let spent: u64 = spent.iter().map(|(spent, _)| spent).sum();
     // What a caller has in hand when the budget is reached, and what is settled but not yet known to Redis.
-    let bound = LIMIT + 2 * CALLERS as u64 * largest;
-    eprintln!("a budget of {LIMIT} tokens: {spent} spent, at most {bound}; a call takes {largest}");
-    assert!(spent <= bound, "{spent} spent of {LIMIT}, more than {bound}");
-    assert!(spent + 200 * CALLERS as u64 >= LIMIT, "refused before it was used up: {spent}");
+    let bound = limit + 2 * CALLERS as u64 * largest;
+    eprintln!("a budget of {limit} tokens: {spent} spent, at most {bound}; a call takes {largest}");
+    assert!(spent <= bound, "{spent} spent of {limit}, more than {bound}");
+    assert!(spent + 100 * CALLERS as u64 >= limit, "refused before it was used up: {spent}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_budget_of_all_replicas_is_overshot_by_no_more_than_what_was_under_way() {
+    let Some(redis) = Redis::start() else { return };
+    let budget = "budgets: { limits: [{ name: all, every: total, tokens: 3000 }] }\n";
+    let setting = Setting::new(redis, budget, "").await;
+    spend(&setting.replicas(), None, 3_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_budget_of_a_key_is_one_budget_over_all_replicas() {
+    let Some(redis) = Redis::start() else { return };
+    let setting = Setting::new(redis, "", "").await;
+    let early = setting.create(&["early", "--budget", "2000tokens/month"]);
+    let replicas = setting.replicas();
+    // One that is made while they run counts the same.
+    let late = setting.create(&["late", "--budget", "2000tokens/month"]);
+    for replica in &replicas {
+        until_status(&client(), &replica.url, &late, 200).await;
+    }
+    for key in [early, late] {
+        spend(&replicas, Some(&key), 2_000).await;
+    }
 }
 
 /// An answer that a caller has in hand.
@@ -366,7 +387,6 @@ struct Seen {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_and_redis_killed_under_load_lose_no_row_and_the_others_answer_every_call() {
-    const CALLERS: usize = 18;
     const EACH: u64 = 200;
     let Some(redis) = Redis::start() else { return };
     let budget = "budgets: { limits: [{ name: all, every: total, tokens: 100000000 }] }\n";

@@ -11,7 +11,7 @@ use crate::denial::Denial;
 #[derive(Debug)]
 pub(crate) struct Place;
 
-#[expect(clippy::unused_self, clippy::needless_pass_by_value, reason = "as where limits are shared")]
+#[expect(clippy::unused_self, reason = "as where limits are shared")]
 impl Place {
     pub(crate) fn new(_: Inference) -> Self {
         Self

@@ -184,12 +184,6 @@ impl Inference {
         &self.inner.router
     }
 
-    /// The Redis in force, for whatever else of the process is to be shared; none where the configuration has none.
-    #[cfg(feature = "redis")]
-    pub fn redis(&self) -> Option<infer_store::shared::Redis> {
-        self.inner.plan.stores.books.shared.redis()
-    }
-
     /// Reads the file again and puts it in force: see [`Inference::apply`].
     ///
     /// # Errors

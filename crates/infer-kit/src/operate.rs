@@ -12,6 +12,12 @@ use crate::drill::{Drill, DrillReport};
 use crate::inference::Inference;
 
 impl Inference {
+    /// The Redis in force, for whatever else of the process is to be shared; none where the configuration has none.
+    #[cfg(feature = "redis")]
+    pub fn redis(&self) -> Option<infer_store::shared::Redis> {
+        self.inner.plan.stores.books.shared.redis()
+    }
+
     /// What every account of the budgets in force holds now.
     pub fn balances(&self) -> Vec<Balance> {
         self.inner.plan.stores.books.budgets.balances()
