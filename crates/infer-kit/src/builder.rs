@@ -12,7 +12,8 @@ use remote_core::meter::MetricsSink;
 
 use crate::config::{Process, Reader, Section, Source, Surroundings};
 use crate::facts_of;
-use crate::inference::{Inference, Listener, Plan, ReloadError, Reloaded};
+use crate::inference::{Inference, Listener, ReloadError, Reloaded};
+use crate::plan::Plan;
 use crate::stores::Stores;
 
 /// Puts an [`Inference`] together.

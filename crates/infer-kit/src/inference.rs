@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -11,20 +11,18 @@ use infer_core::{
     CostEstimate, EmbedBatch, Embeddings, ExecuteBatch, Health, InferenceError, ListedModel, ModelRunner,
     RelayAnswer, RelayRequest, RunHandle, RunnerInfo,
 };
-use infer_router::{FactsOf, Provider, Registry, Router};
+use infer_router::Router;
 use infer_store::Ledger;
 use infer_store::budget::BudgetRule;
 use infer_store::cache::{CacheControl, CacheOutcome, CachedRunner};
-use remote_core::meter::MetricsSink;
 use tokio::sync::{Mutex, watch};
 
-use crate::books::{BudgetKeeper, Clerk};
+use crate::books::BudgetKeeper;
 use crate::builder::InferenceBuilder;
 use crate::call::{self, Caller, Direct};
-use crate::config::{Config, Faults, Reader, Source, Surroundings};
-use crate::drill::{Drilled, Drills};
+use crate::config::{Config, Faults, Source};
 use crate::operate::with_rules;
-use crate::shared::Witness;
+use crate::plan::Plan;
 use crate::stores::Stores;
 use crate::watch::Watch;
 
@@ -57,22 +55,6 @@ pub(crate) struct Inner {
     /// How many configurations have been in force before this one.
     pub(crate) reloads: watch::Sender<u64>,
     pub(crate) plan: Plan,
-}
-
-/// How a configuration becomes runners.
-pub(crate) struct Plan {
-    pub(crate) reader: Reader,
-    pub(crate) around: Arc<dyn Surroundings>,
-    pub(crate) file: Option<PathBuf>,
-    pub(crate) facts: FactsOf,
-    /// Whether somebody else keeps the budgets.
-    pub(crate) own_gate: bool,
-    /// Whether the data directory was given beside the configuration.
-    pub(crate) own_data: bool,
-    pub(crate) sink: Option<Arc<dyn MetricsSink>>,
-    pub(crate) stores: Stores,
-    pub(crate) drills: Drills,
-    pub(crate) listener: Option<Listener>,
 }
 
 /// Told of every reload.
@@ -347,48 +329,6 @@ impl Inference {
 impl Current {
     fn new(config: Config, built: Built, cached: Option<Arc<Cached>>) -> Self {
         Self { default_model: config.default_model(), config, built, cached }
-    }
-}
-
-impl Plan {
-    /// A runner for each provider: the one there is where nothing changed, a new one otherwise.
-    async fn runners(&self, config: &Config, before: &Built) -> Result<(Built, Reloaded), InferenceError> {
-        let mut built = Built::new();
-        let mut reloaded = Reloaded::default();
-        for (name, entry) in &config.providers {
-            let kept = before.get(name).filter(|(fingerprint, _)| *fingerprint == entry.fingerprint);
-            let runner = match kept {
-                Some((_, runner)) => {
-                    reloaded.kept.push(name.clone());
-                    Arc::clone(runner)
-                }
-                None => {
-                    reloaded.built.push(name.clone());
-                    let (sink, witness) = self.sink(name);
-                    let inner = entry.settings.build(name, Arc::clone(&sink)).await?;
-                    witness.watch(&inner);
-                    Arc::new(Drilled { inner, switch: self.drills.of(name), sink })
-                }
-            };
-            built.insert(name.clone(), (entry.fingerprint, runner));
-        }
-        Ok((built, reloaded))
-    }
-
-    fn registry(&self, built: &Built) -> Registry {
-        built.iter().fold(Registry::new(), |registry, (name, (_, runner))| {
-            let provider = Provider::new(name.as_str(), Arc::clone(runner));
-            let provider = provider.with_facts(Arc::clone(&self.facts));
-            registry.with(self.stores.books.shared.hinted(provider))
-        })
-    }
-
-    /// Whom a provider tells of its calls, and who of them wants to know its runner.
-    fn sink(&self, provider: &str) -> (Arc<dyn MetricsSink>, Witness) {
-        let books = Arc::clone(&self.stores.books);
-        let provider: Arc<str> = provider.into();
-        let (witness, also) = books.shared.witness(&provider, self.sink.clone());
-        (Arc::new(Clerk { books, provider, also }), witness)
     }
 }
 

@@ -13,6 +13,7 @@ mod inference;
 mod operate;
 #[cfg(feature = "otel")]
 pub mod otel;
+mod plan;
 mod recorded;
 #[cfg(feature = "redis")]
 mod shared;

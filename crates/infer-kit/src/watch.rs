@@ -13,7 +13,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::config::Source;
-use crate::inference::{Inference, Inner, Plan};
+use crate::inference::{Inference, Inner};
+use crate::plan::Plan;
 
 /// How long a file must be quiet before it is read: editors write in several steps.
 const QUIET: Duration = Duration::from_millis(200);
