@@ -12,9 +12,9 @@ use infer_core::{
     RelayAnswer, RelayRequest, RunHandle, RunnerInfo,
 };
 use infer_router::Router;
-use infer_store::Ledger;
 use infer_store::budget::BudgetRule;
 use infer_store::cache::{CacheControl, CacheOutcome, CachedRunner};
+use infer_store::{BudgetConfig, Ledger};
 use tokio::sync::{Mutex, watch};
 
 use crate::books::BudgetKeeper;
@@ -224,7 +224,10 @@ impl Inference {
         reloaded.sections = config.added.changed_since(&before.config.added);
         let stores = &inner.plan.stores;
         Stores::may_become(&before.config, &config, inner.plan.own_data)?;
-        let shared = stores.prepare(&config, inner.plan.own_gate)?;
+        let rules = inner.key_rules.load_full();
+        let budgets =
+            if inner.plan.own_gate { BudgetConfig::default() } else { with_rules(&config.budgets, &rules) };
+        let shared = stores.prepare(&config, &budgets)?;
         let cached = stores.cache(
             &config,
             &built,
@@ -233,9 +236,8 @@ impl Inference {
             shared.as_ref(),
         )?;
         // The budgets go first: they alone may fail for a reason outside the configuration.
-        let rules = inner.key_rules.load_full();
         if !inner.plan.own_gate && config.budgets != before.config.budgets {
-            stores.replace_budgets(&with_rules(&config.budgets, &rules)).await?;
+            stores.replace_budgets(&budgets).await?;
         }
         if let Err(error) = inner.router.reload(inner.plan.registry(&built), &config.routing()) {
             if !inner.plan.own_gate && config.budgets != before.config.budgets {

@@ -48,7 +48,9 @@ impl Inference {
             return Ok(());
         }
         let budgets = inner.current.load().config.budgets.clone();
-        inner.plan.stores.replace_budgets(&with_rules(&budgets, &rules)).await?;
+        let budgets = with_rules(&budgets, &rules);
+        inner.plan.stores.replace_budgets(&budgets).await?;
+        inner.plan.stores.books.shared.replace_budgets(&budgets)?;
         inner.key_rules.store(Arc::new(rules));
         Ok(())
     }

@@ -101,6 +101,11 @@ impl Shared {
         self.state.store(state);
     }
 
+    /// Puts other budgets in force, wherever they are shared.
+    pub(crate) fn replace_budgets(&self, rules: &BudgetConfig) -> Result<(), StoreError> {
+        self.state.load().as_ref().map_or(Ok(()), |state| state.budgets.replace(rules))
+    }
+
     /// The way to what is shared.
     pub(crate) fn redis(&self) -> Option<Redis> {
         self.state.load().as_ref().map(|state| state.redis.clone())

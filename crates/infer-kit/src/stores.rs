@@ -55,10 +55,9 @@ impl Stores {
     pub(crate) fn prepare(
         &self,
         config: &Config,
-        own_gate: bool,
+        budgets: &BudgetConfig,
     ) -> Result<Option<Prepared>, InferenceError> {
-        let rules = if own_gate { &BudgetConfig::default() } else { &config.budgets };
-        self.books.shared.prepare(config, rules, &self.books.budgets)
+        self.books.shared.prepare(config, budgets, &self.books.budgets)
     }
 
     /// Refuses what cannot change while files are open.

@@ -6,7 +6,7 @@ use infer_core::{InferenceError, ModelRunner, RequestId};
 use infer_router::Provider;
 use infer_router::gate::Plea;
 use infer_store::budget::{Payer, Reserve, Spend};
-use infer_store::{BudgetConfig, Budgets, CacheConfig, ResponseCache};
+use infer_store::{BudgetConfig, Budgets, CacheConfig, ResponseCache, StoreError};
 use remote_core::meter::MetricsSink;
 
 use crate::config::Config;
@@ -52,6 +52,10 @@ impl Shared {
     }
 
     pub(crate) fn put(&self, _: Option<Prepared>) {}
+
+    pub(crate) fn replace_budgets(&self, _: &BudgetConfig) -> Result<(), StoreError> {
+        Ok(())
+    }
 
     pub(crate) fn cache(
         &self,
