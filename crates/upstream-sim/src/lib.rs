@@ -21,7 +21,8 @@
 //! `POST /v1/chat/completions`, in one piece or as an event stream; `POST /v1/responses`, in one piece or as named events;
 //! `POST /v1/embeddings`, with unit vectors made from the seed and the text; `POST /v1/moderations`, which flags nothing;
 //! `POST /v1/audio/speech`, with bytes that are no text; `GET /v1/models`, which lists the table below. Anything else is a 404 with an error body. No
-//! key is needed and any is accepted.
+//! key is needed and any is accepted. `GET /counts` says how many requests arrived and how many clients left before their
+//! answer was complete; asking counts for nothing.
 //!
 //! # Models
 //!

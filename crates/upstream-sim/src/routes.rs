@@ -7,12 +7,21 @@ use infer_core::InferenceError;
 use serde_json::json;
 
 use crate::behaviour::MODELS;
+use crate::record::Log;
 use crate::reply::Reply;
 use crate::sim::State;
 use crate::{Behaviour, chat, embed, relay};
 
 /// 2026-11-21, so that answers do not depend on the day they are made.
 pub(crate) const CREATED: u64 = 1_795_219_200;
+
+/// Where to ask what was counted, for those who run the simulator as a process of its own.
+pub(crate) const COUNTS: &str = "/counts";
+
+/// What [`Sim::calls`](crate::Sim::calls) and [`Sim::cancelled`](crate::Sim::cancelled) say.
+pub(crate) fn counts(log: &Log) -> Bytes {
+    json!({ "calls": log.calls(), "cancelled": log.cancelled() }).to_string().into()
+}
 
 pub(crate) fn reply(state: &State, head: &Parts, body: &Bytes) -> Reply {
     let path = head.uri.path();

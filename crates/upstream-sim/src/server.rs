@@ -52,8 +52,15 @@ async fn connection(stream: TcpStream, state: Arc<State>) {
 
 async fn respond(request: Request<Incoming>, state: Arc<State>) -> Result<Response<SimBody>, Infallible> {
     // Dropped with this future when the client leaves, which counts it.
-    let live = Live::new(Arc::clone(&state));
+    let mut live = Live::new(Arc::clone(&state));
     let (head, incoming) = request.into_parts();
+    if head.method == http::Method::GET && head.uri.path() == routes::COUNTS {
+        // Whoever watches changes nothing.
+        live.done();
+        let body = routes::counts(&state.log);
+        let body = SimBody::new(Steps::Whole(Some(body)), live);
+        return Ok(Response::new(body));
+    }
     let reply = match read(incoming).await {
         Ok(body) => {
             let number = state.log.keep(Recorded::new(&head, &body.kept));
