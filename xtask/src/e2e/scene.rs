@@ -111,7 +111,8 @@ gateway: {{ listen: 127.0.0.1:0, admin_key: {ADMIN_KEY}, admission: {{ max_wait:
     )
 }
 
-/// For the dashboard: names and budgets that are worth looking at.
+/// For the dashboard: names and budgets that are worth looking at. The operator's key is one for calls as well, as the
+/// playground makes some.
 pub(super) fn showcase(sims: &Sims) -> String {
     let (openai, local) = (provider(&sims.steady, ""), provider(&sims.faulty, ""));
     format!(
@@ -138,6 +139,7 @@ keys:
   - {{ name: search, secret: {KEY} }}
   - {{ name: support-bot, secret: {NARROW} }}
   - {{ name: nightly, secret: {SLOW} }}
+  - {{ name: operator, secret: {ADMIN_KEY}, admin: true }}
 gateway: {{ listen: 127.0.0.1:0, admin_key: {ADMIN_KEY} }}
 "
     )
