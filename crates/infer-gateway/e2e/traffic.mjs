@@ -3,7 +3,7 @@
 const facts = JSON.parse(process.argv[2]);
 const seconds = Number(process.argv[3]);
 const keys = [facts.key, facts.key, facts.narrow, facts.slow];
-const models = ['fast', 'fast', 'fast', 'gpt-4o', 'reliable', 'gpt-5-mini', 'local/llama-3.3-70b', 'local/sim-error-429', 'local/sim-reasoning'];
+const models = ['fast', 'fast', 'fast', 'gpt-4o', 'reliable', 'gpt-5-mini', 'local/llama-3.3-70b', 'local/sim-error-429', 'local/qwen3-32b'];
 const questions = ['Name three moons of Jupiter.', 'Summarise the minutes in one line.', 'Translate "good morning" into Finnish.', 'Which of these is the odd one out?'];
 
 let sent = 0;

@@ -133,7 +133,7 @@ routes:
   \"*\": {{ targets: [{{ provider: openai }}] }}
 budgets:
   limits:
-    - {{ name: per-key, per: key, every: day, usd: 0.05 }}
+    - {{ name: per-key, per: key, every: day, usd: 0.08 }}
     - {{ name: all, every: month, usd: 0.5 }}
 keys:
   - {{ name: search, secret: {KEY} }}
@@ -159,10 +159,11 @@ routes:
   limited: {{ targets: [{{ provider: limited, model: gpt-4o-mini }}] }}
   \"*\": {{ targets: [{{ provider: free }}] }}
 budgets:
-  limits: [{{ name: daily, per: key, only: [poor], every: day, usd: 0.0005 }}]
+  limits: [{{ name: daily, per: key, only: [poor, narrow], every: day, usd: 0.0005 }}]
 keys:
   - {{ name: team, secret: {KEY} }}
   - {{ name: poor, secret: {POOR} }}
+  - {{ name: narrow, secret: {NARROW} }}
 gateway: {{ listen: 127.0.0.1:0, admin_key: {ADMIN_KEY} }}
 "
     )
