@@ -1,7 +1,8 @@
 //! `cargo xtask`: every chore of this workspace as one command a file.
 //!
 //! Needs nothing but cargo. Tools that make a chore nicer (nextest) are used when they are there.
-//! Only [`real`] wants more: Python with `venv`, and a package index to fetch a small model from.
+//! Only two want more: [`real`] Python with `venv`, and a package index to fetch a small model from; [`e2e`] Node, a browser
+//! and Redis as well.
 //!
 //! Exit codes are the same for all commands: 0 all is well, 1 something failed and was named, 2 the
 //! command line was not understood.
@@ -9,6 +10,7 @@
 mod bench;
 mod ci;
 mod docs;
+mod e2e;
 mod features;
 mod floors;
 mod load;
@@ -49,6 +51,7 @@ enum Command {
     Bench(bench::Args),
     Load(load::Args),
     Real(real::Args),
+    E2e(e2e::Args),
     NewProvider(scaffold::Args),
 }
 
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Real(args) => real::run(&args),
+        Command::E2e(args) => e2e::run(&args),
         Command::NewProvider(args) => scaffold::run(&args),
     };
     match done {

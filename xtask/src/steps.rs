@@ -22,7 +22,24 @@ pub(crate) struct Steps {
 struct Done {
     name: String,
     took: Duration,
-    passed: bool,
+    verdict: Verdict,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Verdict {
+    Passed,
+    Failed,
+    Skipped,
+}
+
+impl Verdict {
+    const fn look(self) -> (Style, &'static str) {
+        match self {
+            Self::Passed => (GOOD, "ok"),
+            Self::Failed => (BAD, "failed"),
+            Self::Skipped => (FAINT, "not run"),
+        }
+    }
 }
 
 impl Steps {
@@ -40,24 +57,30 @@ impl Steps {
         let start = now();
         let result = work();
         let took = start.elapsed();
-        let passed = result.is_ok();
-        let (colour, verdict) = if passed { (GOOD, "ok") } else { (BAD, "failed") };
-        anstream::eprintln!("{colour}== {name}: {verdict}{colour:#} in {}\n", seconds(took));
-        self.done.push(Done { name: name.to_owned(), took, passed });
+        let verdict = if result.is_ok() { Verdict::Passed } else { Verdict::Failed };
+        let (colour, shown) = verdict.look();
+        anstream::eprintln!("{colour}== {name}: {shown}{colour:#} in {}\n", seconds(took));
+        self.done.push(Done { name: name.to_owned(), took, verdict });
         result.map_err(|e| anyhow!("step `{name}` failed after {}: {e:#}\n  {way_out}", seconds(took)))
+    }
+
+    /// Notes that `name` was not run, and says `why`.
+    pub(crate) fn skip(&mut self, name: &str, why: &str) {
+        anstream::eprintln!("{BAD}== {name}: not run{BAD:#}: {why}\n");
+        self.done.push(Done { name: name.to_owned(), took: Duration::ZERO, verdict: Verdict::Skipped });
     }
 
     /// The steps as a table, one a line, the total last. Coloured; print it through `anstream`.
     pub(crate) fn table(&self) -> String {
         let width = self.done.iter().map(|d| d.name.len()).max().unwrap_or(0).max("total".len());
         let mut table = String::new();
-        for Done { name, took, passed } in &self.done {
-            let (colour, verdict) = if *passed { (GOOD, "ok    ") } else { (BAD, "failed") };
+        for Done { name, took, verdict } in &self.done {
+            let (colour, shown) = verdict.look();
             let took = seconds(*took);
-            _ = writeln!(table, "  {name:<width$}  {colour}{verdict}{colour:#}  {took:>8}");
+            _ = writeln!(table, "  {name:<width$}  {colour}{shown:<7}{colour:#}  {took:>8}");
         }
         let total = seconds(self.done.iter().map(|d| d.took).sum());
-        _ = writeln!(table, "  {FAINT}{:<width$}          {total:>8}{FAINT:#}", "total");
+        _ = writeln!(table, "  {FAINT}{:<width$}           {total:>8}{FAINT:#}", "total");
         table
     }
 }
@@ -106,7 +129,7 @@ mod tests {
         let table = anstream::adapter::strip_str(&steps.table()).to_string();
         let lines: Vec<&str> = table.lines().collect();
         assert_eq!(lines.len(), 3, "{table}");
-        assert!(lines[0].starts_with("  one     ok      "), "{table}");
+        assert!(lines[0].starts_with("  one     ok       "), "{table}");
         assert!(lines[1].starts_with("  second  failed  "), "{table}");
         assert!(lines[2].starts_with("  total "), "{table}");
     }

@@ -48,6 +48,8 @@ async function enter(page, hash = '') {
 }
 
 const picture = (page, name, fullPage = true) => pictures && page.screenshot({ path: path.join(pictures, `${name}.png`), fullPage });
+/** Charts of the last minute: what a run of these checks has to show. */
+const zoom = (page) => pictures && page.getByText('1 min', { exact: true }).click();
 const settled = (page) => page.waitForFunction(() => document.querySelector('#figures .value') && document.querySelector('.uplot canvas'));
 
 async function noSideways(page, what) {
@@ -80,6 +82,7 @@ const checks = {
     assert.match(headers['content-security-policy'], /default-src 'none'/);
     assert.equal(headers['x-content-type-options'], 'nosniff');
     assert.deepEqual(page.complaints, []);
+    await zoom(page);
     await picture(page, 'light');
     return page;
   },
@@ -189,6 +192,7 @@ const checks = {
     await page.reload();
     assert.equal(await shade(), dark);
     await settled(page);
+    await zoom(page);
     await picture(page, 'dark');
     return page;
   },
@@ -198,7 +202,8 @@ const checks = {
     await enter(page);
     await settled(page);
     await noSideways(page, 'overview');
-    await picture(page, 'phone');
+    await zoom(page);
+    await picture(page, 'phone', false);
     for (const view of ['calls', 'playground']) {
       await page.goto(`${home}#${view}`);
       await page.locator(`#${view}`).waitFor();

@@ -6,11 +6,13 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
-use infer_core::{ErrorKind, InferenceError, Origin};
+use infer_core::{ErrorClass, ErrorKind, InferenceError, Origin};
 use serde::Serialize;
 
 /// Whether a client should ask again; OpenAI's clients obey it before any rule of their own.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+/// The most that is kept of a refusal which was plain text, in bytes.
+const LONGEST_WORDS: usize = 1024;
 /// The wait to the millisecond, for clients that read it.
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 
@@ -139,7 +141,7 @@ impl Failure {
             }
             Self::Call(error) => {
                 let (status, body) = status(error, shape);
-                (status, body, error.retry_after(), error.origin().and_then(|at| at.should_retry))
+                (status, body, error.retry_after(), worth_asking_again(error))
             }
         };
         let mut response = Response::new(Body::from(body));
@@ -154,12 +156,40 @@ impl Failure {
     }
 }
 
+/// Puts a refusal into words that clients read, where whatever lies below this crate has made one as plain text: a path
+/// or a query that cannot be read.
+pub(crate) async fn readable(response: Response<Body>) -> Response<Body> {
+    let is_json = response
+        .headers()
+        .get(CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    let status = response.status();
+    if is_json || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let said = axum::body::to_bytes(response.into_body(), LONGEST_WORDS).await.unwrap_or_default();
+    let said: String =
+        String::from_utf8_lossy(&said).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let message = if said.trim().is_empty() { "the request cannot be read".to_owned() } else { said };
+    Failure::Denied(Denial::new(status, "bad_request", message).for_good()).respond(Shape::OpenAi)
+}
+
+/// What the upstream said about asking again, and no where the cause does not pass by itself: a client would repeat any 5xx.
+fn worth_asking_again(error: &InferenceError) -> Option<bool> {
+    match error.origin().and_then(|at| at.should_retry) {
+        // Nobody is believed who says that a wrong request or a refused credential may pass.
+        Some(true) if matches!(error.class(), ErrorClass::Caller | ErrorClass::Credential) => Some(false),
+        None if !error.is_transient() => Some(false),
+        told => told,
+    }
+}
+
 /// Says when to ask again, in whole seconds that are not too few, and exactly.
 fn wait(headers: &mut HeaderMap, wait: Option<Duration>) {
     let Some(wait) = wait else { return };
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     headers.insert(RETRY_AFTER, seconds.into());
-    let exact = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
+    let exact = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
     headers.insert(RETRY_AFTER_MS, exact.into());
 }
 
@@ -234,12 +264,35 @@ mod tests {
     }
 
     #[test]
+    fn what_does_not_pass_by_itself_is_not_to_be_asked_again_whatever_its_status() {
+        let reported = |kind, told| {
+            let mut at = Origin::default();
+            at.should_retry = told;
+            let response = failed(InferenceError::reported(kind, Box::new(at), None));
+            response.headers().get("x-should-retry").map(|value| value.to_str().unwrap().to_owned())
+        };
+        let no = Some("false".to_owned());
+        assert_eq!(reported(ErrorKind::Unauthenticated, None), no, "a 500 that clients would repeat");
+        assert_eq!(reported(ErrorKind::Unauthenticated, Some(true)), no);
+        assert_eq!(reported(ErrorKind::QuotaExhausted, None), no, "a 429 that clients would repeat");
+        assert_eq!(reported(ErrorKind::Overloaded, None), None);
+        assert_eq!(reported(ErrorKind::Overloaded, Some(false)), no, "what the upstream said survives");
+        assert_eq!(reported(ErrorKind::QuotaExhausted, Some(true)), Some("true".to_owned()));
+    }
+
+    #[test]
     fn the_wait_is_never_said_too_short() {
         let error =
             InferenceError::QueueFull { at: Box::default(), retry_after: Duration::from_millis(1_001) };
         let response = failed(error);
         assert_eq!(response.headers()["retry-after"], "2");
-        assert_eq!(response.headers()["retry-after-ms"], "1002");
+        assert_eq!(response.headers()["retry-after-ms"], "1001");
+        let error = InferenceError::QueueFull { at: Box::default(), retry_after: Duration::from_nanos(1) };
+        let response = failed(error);
+        assert_eq!(
+            (&response.headers()["retry-after"], &response.headers()["retry-after-ms"]),
+            (&1.into(), &1.into())
+        );
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub struct GatewayBuilder {
     observers: Vec<Arc<dyn Observer>>,
     simulator: bool,
     metrics: Option<Arc<Metrics>>,
+    listener: Option<std::net::TcpListener>,
 }
 
 impl GatewayBuilder {
@@ -46,6 +47,14 @@ impl GatewayBuilder {
     #[must_use]
     pub fn with_observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observers.push(observer);
+        self
+    }
+
+    /// Takes connections from `listener`, in place of one at [`GatewayConfig::listen`]: a socket that was opened by whoever
+    /// starts this process, or before there was a runtime.
+    #[must_use]
+    pub fn with_listener(mut self, listener: std::net::TcpListener) -> Self {
+        self.listener = Some(listener);
         self
     }
 
@@ -69,7 +78,13 @@ impl GatewayBuilder {
     /// [`InferenceError::Config`] for settings that cannot be served: an address beyond this machine without keys, an
     /// address that is taken, files for HTTPS that cannot be read.
     pub async fn bind(self) -> Result<Gateway, InferenceError> {
-        let Self { inference, config, keys, mut observers, simulator, metrics } = self;
+        let Self { inference, mut config, keys, mut observers, simulator, metrics, listener } = self;
+        let unusable =
+            |error: io::Error| InferenceError::config(format!("the listener cannot be used: {error}"));
+        if let Some(listener) = &listener {
+            config.listen = listener.local_addr().map_err(unusable)?;
+            listener.set_nonblocking(true).map_err(unusable)?;
+        }
         config.validate().map_err(InferenceError::config)?;
         let keys = match keys {
             Some(keys) => keys,
@@ -84,9 +99,12 @@ impl GatewayBuilder {
             )));
         }
         let tls = config.tls.as_ref().map(Tls::new).transpose().map_err(InferenceError::config)?;
-        let listener = TcpListener::bind(config.listen).await.map_err(|error| {
-            InferenceError::config(format!("gateway.listen: cannot listen on {}: {error}", config.listen))
-        })?;
+        let listener = match listener {
+            Some(listener) => TcpListener::from_std(listener).map_err(unusable)?,
+            None => TcpListener::bind(config.listen).await.map_err(|error| {
+                InferenceError::config(format!("gateway.listen: cannot listen on {}: {error}", config.listen))
+            })?,
+        };
         let address = listener
             .local_addr()
             .map_err(|error| InferenceError::config(format!("gateway.listen: {error}")))?;
@@ -125,8 +143,15 @@ pub struct Gateway {
 impl Gateway {
     /// One for what `inference` describes.
     pub fn builder(inference: Inference, config: GatewayConfig) -> GatewayBuilder {
-        let observers = Vec::new();
-        GatewayBuilder { inference, config, keys: None, observers, simulator: false, metrics: None }
+        GatewayBuilder {
+            inference,
+            config,
+            keys: None,
+            observers: Vec::new(),
+            simulator: false,
+            metrics: None,
+            listener: None,
+        }
     }
 
     /// Where it listens.
@@ -142,6 +167,13 @@ impl Gateway {
     /// Whether callers need a key.
     pub fn asks_for_keys(&self) -> bool {
         self.state.asks_for_keys()
+    }
+
+    /// All routes, for a program that serves them beside its own. Limits on connections, heads and writes belong to
+    /// [`serve`](Self::serve) and are then that program's, and so is telling the address of a caller, as axum's
+    /// `ConnectInfo<SocketAddr>`: without it, `/admin` asks everybody for a key.
+    pub fn router(&self) -> axum::Router {
+        routes::router(Arc::clone(&self.state))
     }
 
     /// Serves until `stop` is ready, then lets running calls finish for as long as configured. Calls that still run then

@@ -62,12 +62,21 @@ async fn the_azure_shape_names_the_model_in_the_path_and_the_key_in_its_own_head
     assert_eq!(status, 200);
     let sent: serde_json::Value = serde_json::from_slice(&scene.sims[0].requests()[0].body).unwrap();
     assert_eq!(sent["model"], "my/model");
+    let path = "/openai/deployments/my%2Fmodel/completions?api-version=2024-10-21";
+    let old = r#"{"model":"another","prompt":"hi"}"#;
+    let (status, _, text) = json(scene.post(path, old).header("api-key", "0123456789abcdef")).await;
+    assert_eq!(
+        (status, &text["object"], &text["model"]),
+        (200, &"text_completion".into(), &"my/model".into())
+    );
+    let listing = scene.get("/openai/models?api-version=2024-10-21").header("api-key", "0123456789abcdef");
+    assert!(json(listing).await.2["data"].as_array().is_some_and(|models| !models.is_empty()));
     let path = "/openai/deployments/e/embeddings?api-version=2024-10-21";
     let (status, headers, vectors) =
         json(scene.post(path, r#"{"input":"hi"}"#).header("api-key", "0123456789abcdef")).await;
     assert_eq!((status, &headers["x-served-by"]), (200, &"a".parse().unwrap()));
     assert!(vectors["data"][0]["embedding"].is_array());
-    assert_eq!(scene.log.ended(2).await[1].key.as_deref(), Some("team"));
+    assert_eq!(scene.log.ended(3).await[2].key.as_deref(), Some("team"));
 }
 
 #[tokio::test]

@@ -96,6 +96,13 @@ async fn an_address_that_is_nothing_and_a_wrong_method_say_so() {
     let scene = Scene::new().await;
     let (status, _, body) = json(scene.get("/v2/chat")).await;
     assert_eq!((status, &body["error"]["code"]), (404, &"not_found".into()));
+    for path in ["/openai/deployments/%ff/embeddings", "/v1/models/%ff", "/admin/live?call=x"] {
+        let request = if path.contains("embeddings") { scene.post(path, "{}") } else { scene.get(path) };
+        let (status, _, body) = json(request).await;
+        assert_eq!((status, &body["error"]["code"]), (400, &"bad_request".into()), "{path}: {body}");
+    }
+    let (status, _, body) = json(scene.get("/v1/messages")).await;
+    assert_eq!((status, &body["type"]), (405, &"error".into()), "in the words of this route's clients");
     let (status, _, body) = json(scene.get("/v1/chat/completions")).await;
     assert_eq!((status, &body["error"]["code"]), (405, &"method_not_allowed".into()));
 }

@@ -82,11 +82,25 @@ fn settle(name: &str, verdict: Verdict) {
 ///   scenario's fails, and so does a list that leaves nothing to run.
 ///
 /// The tests stand in two modules: `scripted` has all of them, on a paused clock and without a network; `socket` repeats
-/// those that a real transport could spoil against an [`Upstream`](crate::Upstream). Call it once in a file of `tests/`;
-/// the crate's documentation has an example.
+/// those that a real transport could spoil against an [`Upstream`](crate::Upstream). With `over: socket,` in front of the
+/// rest there is only the second: for what cannot be given a transport, such as a server between the runner and the
+/// upstream. Call it once in a file of `tests/`; the crate's documentation has an example.
 #[macro_export]
 macro_rules! conformance_suite {
+    (over: socket, $($rest:tt)*) => {
+        $crate::__conformance_suite! { __conformance_socket $($rest)* }
+    };
+    ($($rest:tt)*) => {
+        $crate::__conformance_suite! { __conformance_modules $($rest)* }
+    };
+}
+
+/// The subject, and the tests of it.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_suite {
     (
+        $modules:ident
         model: $model:expr,
         rates: $rates:expr,
         wire: $wire:expr,
@@ -96,7 +110,7 @@ macro_rules! conformance_suite {
         fn conformance_subject() -> $crate::Subject {
             $crate::Subject::new($model, $rates, $wire, $runner).skipping(&[$($(($name, $reason)),*)?])
         }
-        $crate::__conformance_tests!(conformance_subject);
+        $crate::__conformance_tests!(conformance_subject $modules);
     };
 }
 

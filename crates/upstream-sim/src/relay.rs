@@ -217,11 +217,20 @@ fn streamed(asked: &Asked, completion: &Completion, each: Duration) -> Reply {
         members
     };
     let text = completion.text();
+    let item = |status: &str, content: Value| {
+        let item = json!({ "id": "msg_sim", "type": "message", "status": status, "role": "assistant", "content": content });
+        json!({ "output_index": 0, "item": item })
+    };
+    let part = |text: &str| json!({ "type": "output_text", "text": text, "annotations": [] });
+    events.push(writer.event("response.output_item.added", item("in_progress", json!([]))));
+    events.push(writer.event("response.content_part.added", at("part", part(""))));
     for piece in pieces(text) {
         events.push(writer.event("response.output_text.delta", at("delta", piece.into())));
     }
     events.push(writer.event("response.output_text.done", at("text", text.into())));
+    events.push(writer.event("response.content_part.done", at("part", part(text))));
     let word = status(completion);
+    events.push(writer.event("response.output_item.done", item(word, json!([part(text)]))));
     let last = json!({ "response": response(asked, completion, word) });
     let last = writer.event(&format!("response.{word}"), last);
 

@@ -54,6 +54,10 @@ async fn respond(request: Request<Incoming>, state: Arc<State>) -> Result<Respon
     // Dropped with this future when the client leaves, which counts it.
     let mut live = Live::new(Arc::clone(&state));
     let (head, incoming) = request.into_parts();
+    // Whoever watches changes nothing.
+    if head.uri.path() == routes::STATS {
+        live.done();
+    }
     let reply = match read(incoming).await {
         Ok(body) => {
             let is_call = head.uri.path() != routes::STATS;

@@ -30,7 +30,10 @@ mod request;
 
 pub use answer::write_completion;
 pub use chunks::ChunkWriter;
-pub use completions::{CompletionRequest, TextChunkWriter, read_completion_request, write_text_completion};
+pub use completions::{
+    CompletionRequest, TextChunkWriter, read_completion_request, read_completion_request_for,
+    write_text_completion,
+};
 pub use embed::{read_embed_request, read_embed_request_for, write_embeddings};
 pub use error::write_error;
 pub use request::{ChatRequest, read_request, read_request_for};

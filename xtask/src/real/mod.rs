@@ -8,7 +8,9 @@ mod server;
 
 use anyhow::{Context as _, Result, anyhow};
 
+pub(crate) use self::python::create_venv;
 use self::server::Server;
+pub(crate) use self::server::tail;
 use crate::steps::{Steps, is_watched, seconds};
 use crate::workspace::Workspace;
 

@@ -41,7 +41,11 @@ pub(super) fn installed(home: &Path) -> Result<Python> {
     Ok(Python { interpreter, model })
 }
 
-fn create_venv(venv: &Path) -> Result<()> {
+/// Makes a Python environment of its own at `venv`.
+///
+/// # Errors
+/// Where there is no Python that is new enough, or none with `venv`; with the way to get it.
+pub(crate) fn create_venv(venv: &Path) -> Result<()> {
     let is_new_enough = "import sys; sys.exit(sys.version_info < (3, 10))";
     let asked = Command::new("python3").args(["-c", is_new_enough]).stdin(Stdio::null()).status();
     let asked = asked.map_err(|e| anyhow!("python3 cannot be started ({e}): {INSTALL_PYTHON}"))?;

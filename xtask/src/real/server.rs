@@ -140,7 +140,7 @@ fn mebibytes(status: &str, field: &str) -> Option<u64> {
 }
 
 /// The end of the log, as part of a message.
-fn tail(log: &Path) -> String {
+pub(crate) fn tail(log: &Path) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<&str> = text.lines().collect();
     let last = lines.len().saturating_sub(8);

@@ -2,15 +2,19 @@
 
 use bytes::Bytes;
 use infer_core::{Completion, InferenceError, TokenChunk};
-use wire_chat::server::{TextChunkWriter, read_completion_request, write_text_completion};
+use wire_chat::server::{
+    TextChunkWriter, read_completion_request, read_completion_request_for, write_text_completion,
+};
 
 use super::generate::{Asked, Dialect};
 use crate::denial::Shape;
 use crate::events::Format;
 
-/// A prompt as one message, its answer as text.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Texts;
+/// A prompt as one message, its answer as text; the model is what the path says, where it says one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Texts {
+    pub(crate) deployment: Option<String>,
+}
 
 /// What an answer needs of its request.
 #[derive(Debug)]
@@ -27,7 +31,10 @@ impl Dialect for Texts {
     type Stream = TextChunkWriter;
 
     fn read(&self, body: &Bytes) -> Result<Asked<How>, InferenceError> {
-        let request = read_completion_request(body)?;
+        let request = match &self.deployment {
+            Some(deployment) => read_completion_request_for(body, deployment)?,
+            None => read_completion_request(body)?,
+        };
         let model = request.batch.model.clone();
         let how = How { model, include_usage: request.include_usage, echo: request.echo };
         Ok(Asked { batch: request.batch, how })

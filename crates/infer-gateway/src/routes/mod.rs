@@ -29,7 +29,7 @@ use tracing::Instrument as _;
 
 use crate::ask::request_id;
 use crate::cors;
-use crate::denial::{Denial, Failure, Shape};
+use crate::denial::{Denial, Failure, Shape, readable};
 use crate::span;
 use crate::state::State;
 use crate::watch::Watch;
@@ -50,14 +50,12 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .route("/v1/completions", post(texts))
         .route("/v1/embeddings", post(embed))
         .route("/v1/messages", post(messages))
-        .route(
-            "/v1/models",
-            get(
-                |From(state): Shared, headers: HeaderMap| async move { models::list(&state, &headers).await },
-            ),
-        )
+        .route("/v1/models", get(models))
         .route("/v1/models/{*id}", get(model))
+        .route("/openai/models", get(models))
+        .route("/openai/models/{*id}", get(model))
         .route("/openai/deployments/{deployment}/chat/completions", post(azure_chat))
+        .route("/openai/deployments/{deployment}/completions", post(azure_texts))
         .route("/openai/deployments/{deployment}/embeddings", post(azure_embed))
         .route("/healthz", get(async || health::live()))
         .route(
@@ -84,6 +82,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .route("/v1/{*rest}", any(pass_on))
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
+        .layer(axum::middleware::map_response(readable))
         .layer(cors)
         .with_state(state)
 }
@@ -113,7 +112,15 @@ async fn azure_chat(
 }
 
 async fn texts(From(state): Shared, request: Request<Body>) -> Response<Body> {
-    generated(&state, Texts, request).await
+    generated(&state, Texts::default(), request).await
+}
+
+async fn azure_texts(
+    From(state): Shared,
+    Path(deployment): Path<String>,
+    request: Request<Body>,
+) -> Response<Body> {
+    generated(&state, Texts { deployment: Some(deployment) }, request).await
 }
 
 async fn messages(From(state): Shared, request: Request<Body>) -> Response<Body> {
@@ -139,6 +146,10 @@ async fn azure_embed(
     let watch = watch(&state, embeddings::ENDPOINT, request.headers());
     let span = watch.span();
     embeddings::embed(&state, Some(&deployment), request, watch).instrument(span).await
+}
+
+async fn models(From(state): Shared, headers: HeaderMap) -> Response<Body> {
+    models::list(&state, &headers).await
 }
 
 async fn model(From(state): Shared, Path(id): Path<String>, headers: HeaderMap) -> Response<Body> {
@@ -168,5 +179,6 @@ async fn wrong_method(request: Request<Body>) -> Response<Body> {
     let path: String = request.uri().path().chars().take(100).collect();
     let message = format!("{path} does not answer {}", request.method());
     let denial = Denial::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message).for_good();
-    Failure::Denied(denial).respond(Shape::OpenAi)
+    let is_messages = request.uri().path() == "/v1/messages";
+    Failure::Denied(denial).respond(if is_messages { Shape::Anthropic } else { Shape::OpenAi })
 }

@@ -19,8 +19,8 @@ pub mod streams;
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __conformance_tests {
-    ($subject:ident) => {
-        $crate::__conformance_modules! {
+    ($subject:ident $modules:ident) => {
+        $crate::$modules! {
             $subject
             both {
                 "collected" answers::a_collected_answer_is_whole;
@@ -88,6 +88,26 @@ macro_rules! __conformance_modules {
                 $($both $both_file::$both_name;)*
                 $($only $only_file::$only_name;)*
             }
+        }
+
+        mod socket {
+            $crate::__conformance_module! { $subject Socket $($both $both_file::$both_name;)* }
+        }
+    };
+}
+
+/// One test of every row that plays over a socket.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __conformance_socket {
+    (
+        $subject:ident
+        both { $($both:literal $both_file:ident::$both_name:ident;)* }
+        scripted { $($only:literal $only_file:ident::$only_name:ident;)* }
+    ) => {
+        #[test]
+        fn the_skipped_scenarios_are_known_and_leave_some_to_run() {
+            $crate::suite::check_skips(&$subject(), &[$($both,)*]);
         }
 
         mod socket {

@@ -32,9 +32,27 @@ async fn a_response_says_the_same_in_one_piece_and_as_events() {
     let (first, last) = (&events[0], events.last().unwrap());
     assert_eq!((first.0.as_str(), &first.1["response"]["usage"]), ("response.created", &Value::Null));
     assert_eq!((last.0.as_str(), &last.1["response"]), ("response.completed", &whole));
+    let place = |name: &str| events.iter().position(|(known, _)| known == name);
+    let order = ["response.output_item.added", "response.content_part.added", "response.output_text.delta"];
+    assert!(
+        order.map(place).is_sorted() && place(order[0]).is_some(),
+        "an item and a part are announced before their text"
+    );
+    assert_eq!(events[place("response.output_item.done").unwrap()].1["item"], whole["output"][0]);
     for (nth, (name, data)) in events.iter().enumerate() {
         assert_eq!((&data["type"], &data["sequence_number"]), (&json!(name), &json!(nth)));
     }
+}
+
+#[tokio::test]
+async fn counts_are_told_and_asking_for_them_counts_for_nothing() {
+    let sim = sim().await;
+    call(&sim, "GET", "/v1/models", b"").await;
+    for _ in 0..2 {
+        let stats = call(&sim, "GET", "/sim/stats", b"").await.json();
+        assert_eq!((&stats["calls"], &stats["cancelled"]), (&json!(1), &json!(0)));
+    }
+    assert_eq!((sim.calls(), sim.cancelled()), (1, 0));
 }
 
 #[tokio::test]
@@ -59,7 +77,7 @@ async fn scripted_faults_hold_on_every_route() {
     }
     for (model, is_complete, last) in [
         ("sim-cut", false, "response.output_text.delta"),
-        ("sim-no-done", true, "response.output_text.done"),
+        ("sim-no-done", true, "response.output_item.done"),
         ("sim-error-midway", true, "error"),
         ("sim-error-first", true, "error"),
     ] {

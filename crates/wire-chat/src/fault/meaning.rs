@@ -19,7 +19,7 @@ pub(super) struct Signs {
 }
 
 /// Codes and types that say more than the status they come with.
-const CERTAIN: [(&str, ErrorKind); 29] = [
+const CERTAIN: [(&str, ErrorKind); 31] = [
     ("context_length_exceeded", ErrorKind::ContextLengthExceeded),
     ("exceed_context_size_error", ErrorKind::ContextLengthExceeded),
     ("max_tokens_exceeded", ErrorKind::ContextLengthExceeded),
@@ -49,6 +49,9 @@ const CERTAIN: [(&str, ErrorKind); 29] = [
     ("capacity_exceeded", ErrorKind::Overloaded),
     ("unavailable_error", ErrorKind::Overloaded),
     ("payload_too_large", ErrorKind::RequestTooLarge),
+    // What a gateway of ours says of itself.
+    ("stream_interrupted", ErrorKind::StreamInterrupted),
+    ("budget_exhausted", ErrorKind::QuotaExhausted),
 ];
 
 /// Codes and types that come with a status which says the same, or more.

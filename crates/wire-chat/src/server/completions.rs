@@ -49,6 +49,20 @@ pub fn read_completion_request(body: &Bytes) -> Result<CompletionRequest, Infere
     reader.finish()
 }
 
+/// The same where the model stands elsewhere, such as in the path: a member `model` is not read.
+///
+/// # Errors
+/// As for [`read_completion_request`].
+pub fn read_completion_request_for(body: &Bytes, model: &str) -> Result<CompletionRequest, InferenceError> {
+    let mut reader = Reader { model: Some(model.to_owned()), ..Reader::default() };
+    for (name, raw) in members(body)?.list {
+        if name != "model" && !reader.member(&name, raw)? {
+            reader.batch.extra.set(name, raw.into());
+        }
+    }
+    reader.finish()
+}
+
 struct Reader {
     batch: ExecuteBatch,
     model: Option<String>,

@@ -115,6 +115,7 @@ mod tests {
             ErrorKind::RateLimited,
             ErrorKind::QuotaExhausted,
             ErrorKind::Overloaded,
+            ErrorKind::StreamInterrupted,
             ErrorKind::Upstream,
         ];
         for kind in kinds {

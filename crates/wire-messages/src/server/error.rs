@@ -59,7 +59,9 @@ pub fn write_error(error: &InferenceError) -> (u16, Bytes) {
         (None, _) => error.to_string(),
     };
     let message = marked(error.kind(), message);
-    let said = at.error_type.as_deref().filter(|word| TYPES.contains(word));
+    // OpenAI calls nearly everything an `invalid_request_error`; clients here tell a missing model by its own type.
+    let is_general = |said: &str| said == "invalid_request_error" && word(error.kind()) != said;
+    let said = at.error_type.as_deref().filter(|said| TYPES.contains(said) && !is_general(said));
     let envelope = Envelope {
         r#type: "error",
         error: Inner { r#type: said.unwrap_or_else(|| word(error.kind())), message: &message },
@@ -118,6 +120,12 @@ mod tests {
         };
         assert_eq!(write_error(&error("permission_error")), expect("permission_error"));
         assert_eq!(write_error(&error("insufficient_quota")), expect("invalid_request_error"));
+        let missing = reported(ErrorKind::ModelNotFound, |at| {
+            at.status = Some(404);
+            at.error_type = Some("invalid_request_error".into());
+        });
+        let body = String::from_utf8(write_error(&missing).1.into()).unwrap();
+        assert!(body.contains(r#""type":"not_found_error""#), "what OpenAI calls a missing model: {body}");
     }
 
     #[test]
