@@ -40,7 +40,7 @@ pub(crate) struct Meter {
 impl Meter {
     /// Begins to measure.
     pub(crate) fn start() -> Result<Self> {
-        let (cpu, sleeps) = scheduled()?;
+        let (cpu, sleeps) = scheduled(std::process::id())?;
         alloc::reset_peak();
         Ok(Self { cpu, sleeps, started: now(), allocations: alloc::count(), held: alloc::held() })
     }
@@ -50,21 +50,21 @@ impl Meter {
         let wall = self.started.elapsed();
         let allocations = alloc::count() - self.allocations;
         let peak_bytes = alloc::peak().saturating_sub(self.held);
-        let (cpu, sleeps) = scheduled()?;
+        let (cpu, sleeps) = scheduled(std::process::id())?;
         let (cpu, sleeps) = (cpu.saturating_sub(self.cpu), sleeps.saturating_sub(self.sleeps));
         Ok(Cost { cpu, wall, allocations, peak_bytes, sleeps })
     }
 }
 
-/// Time on a processor of all threads that are alive, and how often they went to sleep.
+/// Time on a processor of all threads of a process that are alive, and how often they went to sleep.
 ///
-/// From the scheduler's own nanosecond counts (`/proc/self/task/*/schedstat`, Linux only). They are brought up to date
+/// From the scheduler's own nanosecond counts (`/proc/PID/task/*/schedstat`, Linux only). They are brought up to date
 /// when a thread gives way, which is what the yield is for.
-fn scheduled() -> Result<(Duration, u64)> {
+pub(crate) fn scheduled(process: u32) -> Result<(Duration, u64)> {
     std::thread::yield_now();
     let (mut nanos, mut sleeps) = (0, 0);
-    let threads =
-        std::fs::read_dir("/proc/self/task").context("time on a processor is read from Linux's /proc")?;
+    let threads = std::fs::read_dir(format!("/proc/{process}/task"))
+        .context("time on a processor is read from Linux's /proc")?;
     for thread in threads {
         let folder = thread?.path();
         let read = |file: &str| std::fs::read_to_string(folder.join(file));

@@ -3,7 +3,12 @@
 //! Shaped like OpenAI's own answers: the same headers, and the same members in the same order, which makes an event some
 //! 280 bytes long. The text mixes ASCII, accents, Chinese, emoji and JSON escapes.
 
+use std::time::Duration;
+
 use bytes::Bytes;
+
+/// The time between two events of a paced stream: a hundred tokens a second.
+pub(crate) const PACE: Duration = Duration::from_millis(10);
 
 /// Text of the events, as JSON writes it, and as it reads.
 const WORDS: [(&str, &str); 12] = [
@@ -34,11 +39,16 @@ pub(crate) enum Route {
     Large,
     /// 100,000 events in writes of 16 KiB.
     Long,
+    /// 200 events, each in a write of its own, [`PACE`] after the one before.
+    Paced,
+    /// A stream that begins and then says nothing more.
+    Silent,
 }
 
 impl Route {
     /// All of them.
-    pub(crate) const ALL: [Self; 5] = [Self::Unary, Self::Batched, Self::Flushed, Self::Large, Self::Long];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Unary, Self::Batched, Self::Flushed, Self::Large, Self::Long, Self::Paced, Self::Silent];
 
     /// The first segment of its path.
     pub(crate) fn name(self) -> &'static str {
@@ -48,15 +58,18 @@ impl Route {
             Self::Flushed => "flushed",
             Self::Large => "large",
             Self::Long => "long",
+            Self::Paced => "paced",
+            Self::Silent => "silent",
         }
     }
 
     /// Events of a stream that carry text.
     pub(crate) fn pieces(self) -> usize {
         match self {
-            Self::Unary | Self::Large => 1,
+            Self::Unary | Self::Large | Self::Silent => 1,
             Self::Batched | Self::Flushed => 497,
             Self::Long => 100_000,
+            Self::Paced => 197,
         }
     }
 
@@ -90,13 +103,19 @@ impl Route {
         events.push(format!("data: {{{HEAD}\"choices\":[],\"usage\":{USAGE}}}\n\n"));
         events.push("data: [DONE]\n\n".to_owned());
         let bodies: Vec<String> = match self {
-            Self::Flushed => events,
+            Self::Flushed | Self::Paced | Self::Silent => events,
             _ => split(&events.concat(), 16 << 10),
         };
         let mut writes =
             vec![head("text/event-stream; charset=utf-8", "transfer-encoding: chunked").into_bytes()];
+        let bodies = match self {
+            Self::Silent => bodies.get(..2).unwrap_or_default(), // no end
+            _ => &bodies,
+        };
         writes.extend(bodies.iter().map(|body| format!("{:x}\r\n{body}\r\n", body.len()).into_bytes()));
-        if let Some(last) = writes.last_mut() {
+        if self != Self::Silent
+            && let Some(last) = writes.last_mut()
+        {
             last.extend_from_slice(b"0\r\n\r\n");
         }
         writes.into_iter().map(Bytes::from).collect()

@@ -79,6 +79,43 @@ pub(crate) fn rows(scenario: Scenario, samples: &Samples) -> Vec<Row> {
             row("call, allocations", "number", allocations, Target::Over(Who::Floor, 10.0)),
         ],
         Scenario::Decision => Vec::new(), // see `decision`
+        Scenario::GatewayUnary => {
+            vec![row("call, CPU", "µs", cpu, Target::Times(Who::Plain, 3.0))]
+        }
+        Scenario::GatewayPaced | Scenario::GatewayUnpaced => vec![
+            row("chunk, CPU", "µs", cpu, Target::Times(Who::Plain, 1.2)),
+            row("chunks per wake", "number", chunks_per_wake, Target::None),
+        ],
+        Scenario::GatewayLatency => vec![
+            row("call, median", "ms", |sample| micros(sample.median) / 1e3, Target::Over(Who::Floor, 0.2)),
+            row(
+                "call, 99th percentile",
+                "ms",
+                |sample| micros(sample.p99) / 1e3,
+                Target::Over(Who::Floor, 1.0),
+            ),
+        ],
+        Scenario::GatewayMemory => vec![
+            row("process, resident", "MiB", |sample| sample.resident as f64 / MIB, Target::AtMost(15.0)),
+            row(
+                "open stream, resident",
+                "KiB",
+                |sample| each(sample, sample.growth) / 1024.0,
+                Target::AtMost(20.0),
+            ),
+        ],
+        Scenario::GatewayLarge => vec![row(
+            "call of 1 MiB, median",
+            "ms",
+            |sample| micros(sample.median) / 1e3,
+            Target::Over(Who::Floor, 2.0),
+        )],
+        Scenario::GatewayStart => vec![row(
+            "process, until it answers",
+            "ms",
+            |sample| micros(sample.median) / 1e3,
+            Target::AtMost(100.0),
+        )],
         Scenario::Queue => vec![
             row("waiter, growth", "bytes", |sample| each(sample, sample.growth), Target::AtMost(200.0)),
             row(

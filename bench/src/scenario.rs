@@ -20,7 +20,7 @@ const IN_FLIGHT: usize = 16;
 const STALL: (usize, Duration) = (10, Duration::from_millis(1500));
 
 /// One way to use a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scenario {
     /// Calls for answers in one piece, one after the other
     Unary,
@@ -40,6 +40,20 @@ pub(crate) enum Scenario {
     Decision,
     /// 100,000 calls that wait in one limiter
     Queue,
+    /// Calls through the gateway from 64 connections
+    GatewayUnary,
+    /// Streams through the gateway whose events arrive one by one
+    GatewayPaced,
+    /// Streams through the gateway whose events arrive as fast as they can
+    GatewayUnpaced,
+    /// 1,000 calls a second through the gateway
+    GatewayLatency,
+    /// What the gateway holds when it is idle, and for each of 2,000 streams that stand open
+    GatewayMemory,
+    /// Requests of 1 MiB through the gateway
+    GatewayLarge,
+    /// From the start of the gateway to its first answer
+    GatewayStart,
 }
 
 /// What one turn of one client gave.
@@ -51,7 +65,13 @@ pub(crate) struct Sample {
     pub(crate) units: usize,
     /// From the call to the first piece, on average.
     pub(crate) first: Duration,
-    /// Bytes that gathered while the reader stalled, or while calls joined a queue.
+    /// The median time of a call, where calls are timed one by one.
+    pub(crate) median: Duration,
+    /// What one call in a hundred exceeds.
+    pub(crate) p99: Duration,
+    /// Memory a process held before it was asked for anything, in bytes.
+    pub(crate) resident: usize,
+    /// Bytes that gathered while the reader stalled, or while calls joined a queue, or streams stood open.
     pub(crate) growth: usize,
     /// Calls that were woken out of their turn, or in vain, or never.
     pub(crate) misled: usize,
@@ -59,7 +79,7 @@ pub(crate) struct Sample {
 
 impl Scenario {
     /// All of them, in the order of the table.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Unary,
         Self::Busy,
         Self::Batched,
@@ -69,16 +89,23 @@ impl Scenario {
         Self::Pipeline,
         Self::Decision,
         Self::Queue,
+        Self::GatewayUnary,
+        Self::GatewayPaced,
+        Self::GatewayUnpaced,
+        Self::GatewayLatency,
+        Self::GatewayMemory,
+        Self::GatewayLarge,
+        Self::GatewayStart,
     ];
 
     /// What the server answers, where it is asked.
     fn route(self) -> Route {
         match self {
-            Self::Unary | Self::Busy | Self::Pipeline | Self::Decision | Self::Queue => Route::Unary,
             Self::Batched => Route::Batched,
             Self::Flushed => Route::Flushed,
             Self::Large => Route::Large,
             Self::Stalled => Route::Long,
+            _ => Route::Unary,
         }
     }
 
@@ -90,8 +117,20 @@ impl Scenario {
             Self::Pipeline => "pipeline",
             Self::Decision => "decision",
             Self::Queue => "queue",
+            Self::GatewayUnary => "gateway-unary",
+            Self::GatewayPaced => "gateway-paced",
+            Self::GatewayUnpaced => "gateway-unpaced",
+            Self::GatewayLatency => "gateway-latency",
+            Self::GatewayMemory => "gateway-memory",
+            Self::GatewayLarge => "gateway-large",
+            Self::GatewayStart => "gateway-start",
             _ => self.route().name(),
         }
+    }
+
+    /// Whether `name` is its name or begins it, up to a dash.
+    pub(crate) fn is_meant_by(self, name: &str) -> bool {
+        self.name().strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
     }
 
     /// How often every client takes its turn in one round. Many short turns: what disturbs the machine disturbs all.
@@ -99,19 +138,25 @@ impl Scenario {
         match self {
             Self::Unary | Self::Busy | Self::Pipeline | Self::Decision => 15,
             Self::Batched | Self::Flushed => 5,
-            Self::Large | Self::Stalled | Self::Queue => 1,
+            Self::GatewayUnary | Self::GatewayUnpaced => 3,
+            _ => 1,
         }
+    }
+
+    /// Whether it is the gateway that is measured.
+    pub(crate) fn is_of_gateway(self) -> bool {
+        self.name().starts_with("gateway")
     }
 
     /// Calls or streams in one turn.
     fn repeats(self) -> usize {
         match self {
             Self::Unary => 100,
-            Self::Pipeline | Self::Decision | Self::Queue => 0,
             Self::Busy => 400,
             Self::Batched => 10,
             Self::Flushed => 2,
             Self::Large | Self::Stalled => 1,
+            _ => 0,
         }
     }
 
@@ -120,6 +165,12 @@ impl Scenario {
         match self {
             Self::Pipeline | Self::Decision => who != Who::Plain,
             Self::Queue => who == Who::Ours,
+            // These look at the process in the middle.
+            Self::GatewayUnary
+            | Self::GatewayPaced
+            | Self::GatewayUnpaced
+            | Self::GatewayMemory
+            | Self::GatewayStart => who != Who::Floor,
             _ => true,
         }
     }
@@ -128,14 +179,18 @@ impl Scenario {
     pub(crate) fn rounds(self, who: Who, asked: usize) -> usize {
         match (self, who) {
             (Self::Large, Who::Plain) => 1,
-            (Self::Stalled, _) => asked.min(3),
+            (Self::Stalled | Self::GatewayMemory, _) => asked.min(3),
             _ => asked,
         }
     }
 
     /// Whether to run `who` once unmeasured before the first round.
     pub(crate) fn warms_up(self, who: Who) -> bool {
-        self != Self::Stalled && !(self == Self::Large && who == Who::Plain)
+        match self {
+            Self::Stalled | Self::GatewayMemory | Self::GatewayStart | Self::GatewayPaced => false,
+            Self::Large => who != Who::Plain,
+            _ => true,
+        }
     }
 }
 
@@ -191,7 +246,7 @@ impl Clients {
         }
         let units = if route == Route::Unary { repeats } else { route.events() * repeats };
         let first = seen.first / u32::try_from(repeats)?;
-        Ok(Sample { cost, units, first, growth: seen.growth, misled: 0 })
+        Ok(Sample { cost, units, first, growth: seen.growth, ..Sample::default() })
     }
 }
 

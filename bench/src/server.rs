@@ -1,7 +1,6 @@
 //! The server: a process of its own that answers every request with bytes made beforehand.
 //!
-//! It does as little as a server can, so that the clients are what is measured: no HTTP library, one thread, one
-//! connection at a time. It ends when its standard input does, so it never outlives the program that started it.
+//! It does as little as a server can, so that the clients are what is measured: no HTTP library, one thread. It ends when its standard input does, so it never outlives the program that started it.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -11,7 +10,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::payload::Route;
+use crate::payload::{PACE, Route};
 
 /// The argument that makes this program the server.
 pub(crate) const ARGUMENT: &str = "--server";
@@ -42,6 +41,11 @@ impl Server {
         Ok(Self { child, stdin, port })
     }
 
+    /// Where it listens on this machine.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The base URL under which `route` is answered.
     pub(crate) fn base(&self, route: Route) -> String {
         format!("http://127.0.0.1:{}/{}/v1", self.port, route.name())
@@ -62,7 +66,7 @@ pub(crate) fn run() -> Result<()> {
         std::process::exit(0);
     });
     let answers: &[(Route, Vec<Bytes>)] = Vec::from(Route::ALL.map(|route| (route, route.writes()))).leak();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         println!("{}", listener.local_addr()?.port());
@@ -86,9 +90,15 @@ async fn serve(mut socket: TcpStream, answers: &[(Route, Vec<Bytes>)]) -> Result
         let (route, writes) = found.context("no such route")?;
         for write in writes {
             socket.write_all(write).await?;
-            if *route == Route::Flushed {
-                tokio::task::yield_now().await; // lets the reader in, so that few events meet on the way
+            match route {
+                Route::Flushed => tokio::task::yield_now().await, // lets the reader in: few events meet on the way
+                Route::Paced => tokio::time::sleep(PACE).await,
+                _ => {}
             }
+        }
+        if *route == Route::Silent {
+            let _ = socket.read(&mut [0]).await;
+            break;
         }
     }
     Ok(())

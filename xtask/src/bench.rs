@@ -20,6 +20,23 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let workspace = Workspace::load()?;
     let shell = workspace.shell()?;
+    if args.asks_for_the_gateway() {
+        // A process of its own, which the benchmark looks for beside itself.
+        cargo(&shell).args(["build", "--release", "-p", "infer-cmd"]).run()?;
+    }
     cargo(&shell).args(["run", "--release", "-p", "infer-bench", "--"]).args(&args.args).run()?;
     Ok(())
+}
+
+impl Args {
+    /// Whether some scenario measures `infer serve`: all do when none is chosen.
+    fn asks_for_the_gateway(&self) -> bool {
+        let mut chosen = self.args.iter().filter_map(|arg| match arg.strip_prefix("--only") {
+            Some("") => None,
+            Some(name) => name.strip_prefix('='),
+            None => Some(arg.as_str()),
+        });
+        !self.args.iter().any(|arg| arg.starts_with("--only"))
+            || chosen.any(|name| name.starts_with("gateway"))
+    }
 }

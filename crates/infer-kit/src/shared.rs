@@ -132,6 +132,11 @@ impl Shared {
         Ok(Some(ResponseCache::with_redis(redis, settings.clone(), secret, Clock::system())?))
     }
 
+    /// Whether no other process has a say.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.state.load().is_none()
+    }
+
     /// Reserves in the budgets of all processes, or in this one's.
     pub(crate) async fn reserve(
         &self,

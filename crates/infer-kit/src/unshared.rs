@@ -65,6 +65,10 @@ impl Shared {
         Ok(None)
     }
 
+    pub(crate) fn is_alone(&self) -> bool {
+        true
+    }
+
     pub(crate) async fn reserve(
         &self,
         budgets: &Budgets,

@@ -110,7 +110,6 @@ impl HttpTransport {
         direct: bool,
     ) -> Result<Self, InferenceError> {
         use std::time::Duration;
-        install_tls();
         let builder = reqwest::Client::builder()
             .user_agent(concat!("infer/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
@@ -123,6 +122,12 @@ impl HttpTransport {
             .http2_keep_alive_timeout(Duration::from_secs(10))
             .http2_adaptive_window(true);
         let builder = network.apply(builder, direct)?;
+        // A file of authorities is the client's own matter; without one all clients share the system's.
+        #[cfg(feature = "rustls")]
+        let builder = match (tls::config()?, &network.ca) {
+            (_, Some(_)) => builder,
+            (shared, None) => builder.tls_backend_preconfigured(shared),
+        };
         let client = builder.build().map_err(|error| {
             let cause = chain(&error).join(": ");
             InferenceError::config(format!("the HTTP client cannot be set up: {cause}"))
@@ -143,12 +148,34 @@ impl HttpTransport {
     }
 }
 
-/// reqwest needs a cryptography provider for the process; ours is used only if the program has chosen none.
-fn install_tls() {
-    #[cfg(feature = "rustls")]
-    if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // Losing a race means that somebody else has just installed one, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+/// How connections are secured, the same for all transports of the process.
+#[cfg(feature = "rustls")]
+mod tls {
+    use std::sync::OnceLock;
+
+    use infer_core::InferenceError;
+    use rustls::ClientConfig;
+    use rustls::crypto::{CryptoProvider, ring};
+    use rustls_platform_verifier::ConfigVerifierExt as _;
+
+    /// Reading the system's root certificates takes some ten milliseconds and some hundred kilobytes, so it is done once and
+    /// not for every provider.
+    static CONFIG: OnceLock<ClientConfig> = OnceLock::new();
+
+    /// The system's root certificates, and HTTP/2 where the server offers it.
+    pub(super) fn config() -> Result<ClientConfig, InferenceError> {
+        if let Some(config) = CONFIG.get() {
+            return Ok(config.clone());
+        }
+        if CryptoProvider::get_default().is_none() {
+            // Ours is used only if the program has chosen none. Losing a race means that somebody else has just installed
+            // one, which is as good.
+            let _ = ring::default_provider().install_default();
+        }
+        let mut config = ClientConfig::with_platform_verifier()
+            .map_err(|error| InferenceError::config(format!("TLS cannot be set up: {error}")))?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(CONFIG.get_or_init(|| config).clone())
     }
 }
 

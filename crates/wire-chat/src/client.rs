@@ -74,7 +74,11 @@ impl Codec for ChatCodec {
         let mut whole = Completion::default();
         match std::mem::take(&mut answer.choices) {
             Few::None => return Err(WireFault::malformed(DecodeKind::Empty, "no choices")),
-            Few::One(choice) => push(&mut whole, &choice)?,
+            Few::One(choice) => {
+                // A vector would take room for four, which is two kilobytes.
+                whole.choices = Vec::with_capacity(1);
+                push(&mut whole, &choice)?;
+            }
             Few::Many(choices) => choices.iter().try_for_each(|choice| push(&mut whole, choice))?,
             Few::Excess => return Err(too_many()),
         }

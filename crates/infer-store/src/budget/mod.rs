@@ -127,6 +127,11 @@ impl Budgets {
         Ok(())
     }
 
+    /// Whether there is no budget at all, so that nothing that is asked here would be refused.
+    pub fn is_empty(&self) -> bool {
+        self.machine().rules().is_empty()
+    }
+
     /// What every account holds now.
     pub fn balances(&self) -> Vec<Balance> {
         let now = self.clock.now();

@@ -1,13 +1,14 @@
 //! The thread that writes: it takes what has gathered and commits it as one group.
 //!
-//! While a commit waits for the disk the next group gathers, so the slower the disk, the larger the groups. A row that
+//! While a commit waits for the disk the next group gathers, so the slower the disk, the larger the groups. Rows that nobody
+//! waits for gather for a moment longer, since a commit costs the same for one row as for a hundred. A row that
 //! somebody waits for is answered with the error when its commit fails. One that nobody waits for stays in hand and is
 //! tried again; it keeps its place in the queue, so callers feel it before memory does.
 
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redb::Database;
 use tokio::sync::oneshot;
@@ -20,6 +21,8 @@ use crate::{StoreError, clock};
 
 /// Rows in one commit at most.
 const MAX_GROUP: usize = 8_192;
+/// How long rows that nobody waits for gather.
+const GATHER: Duration = Duration::from_millis(10);
 /// Between two attempts on a disk that fails.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -40,6 +43,21 @@ impl Order {
             Self::Row(row, _) => Some(row),
             Self::Flush(_) => None,
         }
+    }
+}
+
+/// The time in which rows gather.
+struct Gather(Instant);
+
+impl Gather {
+    #[expect(clippy::disallowed_methods, reason = "this thread waits by itself, for real time")]
+    fn begin() -> Self {
+        Self(Instant::now())
+    }
+
+    /// What is left of it.
+    fn left(&self) -> Duration {
+        GATHER.saturating_sub(self.0.elapsed())
     }
 }
 
@@ -82,6 +100,7 @@ impl Writer {
         let mut awaited: Vec<(LedgerRow, Ack)> = Vec::new();
         let mut flushes = Vec::new();
         let mut next = first;
+        let gather = Gather::begin();
         while let Some(order) = next.take() {
             match order {
                 Order::Row(row, Some(ack)) => awaited.push((*row, ack)),
@@ -89,7 +108,9 @@ impl Writer {
                 Order::Flush(ack) => flushes.push(ack),
             }
             if awaited.len() + self.held.len() < MAX_GROUP {
-                next = self.orders.try_recv().ok();
+                let left =
+                    if awaited.is_empty() && flushes.is_empty() { gather.left() } else { Duration::ZERO };
+                next = self.orders.recv_timeout(left).ok();
             }
         }
         let result = self.write(&awaited);
