@@ -66,7 +66,8 @@ pub(super) fn address(line: &str) -> Option<String> {
     line.starts_with("http://").then(|| line.trim().to_owned())
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
 
@@ -79,8 +80,11 @@ mod tests {
     #[test]
     fn a_server_is_ready_when_it_has_printed_its_address() {
         let log = tempfile::NamedTempFile::new().unwrap();
-        let service =
-            Service::start(shell("echo starting; echo http://x; exec cat /dev/tty"), log.path(), address);
+        let service = Service::start(
+            shell("echo starting; echo http://x; exec tail -f /dev/null"),
+            log.path(),
+            address,
+        );
         assert_eq!(service.unwrap().url, "http://x");
     }
 
