@@ -6,7 +6,7 @@ use crate::{ErrorKind, InferenceError, Origin};
 
 /// The breakers and limits of a runner, for whoever operates it.
 ///
-/// Operations have the names of logs and metrics: `chat`, `embeddings`, `models`. Changes hold for this process and for the
+/// Operations have the names of logs and metrics: `chat`, `embeddings`, `relay`, `models`. Changes hold for this process and for the
 /// life of the runner.
 pub trait Controls: Send + Sync {
     /// Every breaker there is, in a fixed order: that before answers first.

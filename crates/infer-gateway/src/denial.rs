@@ -89,11 +89,20 @@ impl From<Denial> for Failure {
 
 impl From<InferenceError> for Failure {
     fn from(error: InferenceError) -> Self {
+        let error = for_callers(error);
         match own_refusal(&error) {
             Some(denial) => Self::Denied(denial),
             None => Self::Call(Box::new(error)),
         }
     }
+}
+
+/// The error without the upstream's address, which is the operator's business: the log has it.
+pub(crate) fn for_callers(mut error: InferenceError) -> InferenceError {
+    if let Some(at) = error.origin_mut() {
+        at.endpoint = None;
+    }
+    error
 }
 
 /// Errors that arose here and not at an upstream, under the names that clients can rely on.
@@ -278,6 +287,15 @@ mod tests {
         assert_eq!(reported(ErrorKind::Overloaded, None), None);
         assert_eq!(reported(ErrorKind::Overloaded, Some(false)), no, "what the upstream said survives");
         assert_eq!(reported(ErrorKind::QuotaExhausted, Some(true)), Some("true".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn the_upstreams_address_stays_here() {
+        let mut at = Origin::default();
+        at.endpoint = Some("http://10.0.0.7:8000/v1".into());
+        let response = failed(InferenceError::reported(ErrorKind::Upstream, Box::new(at), None));
+        let body = axum::body::to_bytes(response.into_body(), 4096).await.unwrap();
+        assert!(!String::from_utf8_lossy(&body).contains("10.0.0.7"), "{body:?}");
     }
 
     #[test]

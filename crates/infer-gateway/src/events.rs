@@ -14,6 +14,7 @@ use infer_core::{InferenceError, Origin, TokenChunk, TokenStream};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
+use crate::denial::for_callers;
 use crate::observe::Ending;
 use crate::watch::Watch;
 
@@ -116,7 +117,7 @@ impl<F: Format> Events<F> {
             Err(error) => {
                 tracing::warn!(request_id = %self.watch.id(), %error, "stream broken");
                 self.watch.end(200, Ending::Broken(error.kind().name()));
-                self.format.error(&error)
+                self.format.error(&for_callers(error))
             }
         }
     }

@@ -17,7 +17,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use super::generate::refuse;
 use crate::ask::wishes;
 use crate::caller::caller;
-use crate::denial::{Denial, Failure, Shape};
+use crate::denial::{Denial, Failure, Shape, for_callers};
 use crate::drain::stopping;
 use crate::observe::Ending;
 use crate::state::State;
@@ -147,7 +147,7 @@ impl Passed {
         if !self.is_events {
             return Poll::Ready(Some(Err(error)));
         }
-        Poll::Ready(Some(Ok(Frame::data(error_event(&error)))))
+        Poll::Ready(Some(Ok(Frame::data(error_event(&for_callers(error))))))
     }
 }
 

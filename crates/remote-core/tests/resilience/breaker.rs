@@ -324,12 +324,12 @@ async fn an_operator_opens_closes_and_resets_by_name_and_learns_that_there_is_no
     let states =
         || controls.breakers().into_iter().map(|report| (report.state, report.forced)).collect::<Vec<_>>();
     assert_eq!(controls.force_open(Some("answers"), None), 0);
-    assert_eq!(states(), [(BreakerPhase::Closed, false); 3]);
-    assert_eq!(controls.force_open(None, Some(seconds(300))), 3);
-    assert_eq!(states(), [(BreakerPhase::Open, true); 3]);
+    assert_eq!(states(), [(BreakerPhase::Closed, false); 4]);
+    assert_eq!(controls.force_open(None, Some(seconds(300))), 4);
+    assert_eq!(states(), [(BreakerPhase::Open, true); 4]);
     assert_eq!(wait_of(&ask(&rig).await.unwrap_err()), seconds(300));
     assert_eq!(controls.force_closed(Some("chat")), 1);
     ask(&rig).await.unwrap();
-    assert_eq!(controls.reset(None), 3);
-    assert_eq!(states(), [(BreakerPhase::Closed, false); 3]);
+    assert_eq!(controls.reset(None), 4);
+    assert_eq!(states(), [(BreakerPhase::Closed, false); 4]);
 }
