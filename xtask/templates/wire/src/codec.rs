@@ -3,12 +3,12 @@
 use bytes::Bytes;
 use infer_core::{
     Choice, Codec, Completion, DecodeKind, EmbedBatch, Embeddings, ErrorBody, ExecuteBatch, InferenceError,
-    ListedModel, WireFault,
+    ListedModel, Wire, WireFault,
 };
 use serde::Deserialize;
 
 use crate::answer::{Answer, Tokens, read};
-use crate::{AcmeDecoder, fault, request};
+use crate::{AcmeDecoder, FORMAT, fault, request};
 
 /// Acme's wire format, seen from a client.
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,7 +48,7 @@ impl Codec for AcmeCodec {
         };
         choice.text = text;
         whole.choices.push(choice);
-        whole.wire = Some(body.clone());
+        whole.wire = Some(Wire::new(FORMAT, body.clone()));
         Ok(whole)
     }
 

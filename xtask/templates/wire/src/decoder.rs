@@ -1,10 +1,10 @@
 //! Reads a stream of events into pieces, and says whether it was complete.
 
 use bytes::Bytes;
-use infer_core::{DecodeKind, EventDecoder, Step, TokenChunk, WireFault};
+use infer_core::{DecodeKind, EventDecoder, Step, TokenChunk, Wire, WireFault};
 
 use crate::answer::{Answer, Tokens, read};
-use crate::fault;
+use crate::{FORMAT, fault};
 
 /// Reads the events of one stream.
 ///
@@ -53,7 +53,7 @@ impl AcmeDecoder {
         }
         // Made even when it carries nothing a reader would notice: a gateway passes its `wire` on.
         let mut chunk = TokenChunk::default();
-        chunk.wire = Some(data.clone());
+        chunk.wire = Some(Wire::new(FORMAT, data.clone()));
         chunk.served = answer.served().map(Box::new);
         chunk.usage = answer.tokens.map(Tokens::usage);
         // An answer ends once; a second reason changes nothing.
@@ -91,7 +91,8 @@ mod tests {
     fn every_event_gives_a_piece_that_carries_it() {
         for data in ["{}", r#"{"text":null}"#, r#"{"ping":1}"#, r#"{"tokens":{"input":1}}"#] {
             let (step, chunk) = event(&mut AcmeDecoder::default(), data).unwrap();
-            assert_eq!((step, chunk.wire.as_deref()), (Step::More, Some(data.as_bytes())));
+            let wire = chunk.wire.as_ref().map(|wire| &wire.bytes()[..]);
+            assert_eq!((step, wire), (Step::More, Some(data.as_bytes())));
             assert!(!chunk.is_content(), "{data}");
         }
     }

@@ -9,3 +9,6 @@ mod request;
 
 pub use codec::AcmeCodec;
 pub use decoder::AcmeDecoder;
+
+/// The name of this wire format: what was received in it is passed on untouched to whoever speaks it too.
+pub(crate) const FORMAT: infer_core::WireFormat = infer_core::WireFormat("acme");
