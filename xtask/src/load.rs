@@ -9,7 +9,7 @@ use crate::workspace::{Workspace, cargo};
 ///
 /// Starts `infer serve` in front of `infer sim`, both as processes of their own, and keeps so many
 /// streams running at once, one in twenty of them with a fault. Afterwards every stream must have
-/// ended with [DONE] after a finish, with one error event or with a status; the rows of the ledger
+/// ended with `[DONE]` after a finish, with one error event or with a status; the rows of the ledger
 /// and their sums must be what callers and simulator counted; and neither memory nor open files may
 /// have grown. The same test runs for a few seconds with all others; here it takes its time.
 ///
