@@ -247,6 +247,10 @@ async fn nobody_but_an_operator_gets_in_and_guessing_is_slow() {
     }
     assert_eq!(codes[0], ("invalid_admin_key".to_owned(), false));
     assert_eq!(codes[11], ("too_many_attempts".to_owned(), true));
+    for path in ["/admin/live", "/admin/overview", "/metrics"] {
+        let (_, _, body) = json(scene.get(path).bearer_auth("guess-number-last")).await;
+        assert_eq!(body["error"]["code"], "too_many_attempts", "{path} is no way around the wait");
+    }
     assert_eq!(json(config(ADMIN)).await.0, 429, "a right guess is as slow as a wrong one");
 }
 

@@ -76,10 +76,11 @@ impl RemoteProvider for Azure {
             Call::Relay(_) => return Err(InferenceError::invalid_request(DATED)),
             _ => return self.site.endpoint(call),
         };
-        let deployment = if self.deployment.is_empty() { call.model() } else { &self.deployment };
         let route: &[&str] = match self.is_dated {
             false => &["openai", "v1"],
-            true if call.operation().is_billed() => &["openai", "deployments", deployment],
+            true if call.operation().is_billed() => {
+                &["openai", "deployments", self.upstream_model(call.model())]
+            }
             true => &["openai"],
         };
         self.site.address(&[route, does].concat())

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::models::to_json;
-use super::{admin_breakers, admin_drills, admin_keys, usage};
+use super::{admin_breakers, admin_drills, admin_keys, overview, usage};
 use crate::caller::{operator, presented};
 use crate::denial::{Denial, Failure, Shape};
 use crate::state::State;
@@ -45,6 +45,8 @@ pub(super) fn router(state: Arc<State>) -> Router<Arc<State>> {
         .route("/admin/drills/{provider}", get(drill).post(begin_drill).delete(end_drill))
         .route("/admin/reload", post(reloaded))
         .route("/admin/config", get(config))
+        .route("/admin/live", get(overview::live))
+        .route("/admin/overview", get(overview::overview))
         .route_layer(from_fn_with_state(state, guard))
 }
 
@@ -59,12 +61,28 @@ async fn guard(From(state): Shared, request: Request, next: Next) -> Response<Bo
 }
 
 fn admit(state: &State, request: &Request) -> Result<(), Denial> {
-    let (headers, now) = (request.headers(), Instant::now());
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD);
     if changes && is_cross_site(request) {
         let message = "a page of another origin may not change anything here";
         return Err(Denial::new(StatusCode::FORBIDDEN, "cross_site", message).for_good());
     }
+    known(state, request)?;
+    // Without keys the address is all that lets somebody in, and a page can make a browser on this machine call it under a
+    // name of the page's own.
+    let is_open = state.config().admin_key.is_none() && !state.asks_for_keys();
+    if is_open && !asked(request).is_some_and(|host| is_this_machine(host.host())) {
+        let message = "without gateway.admin_key this answers only as localhost or 127.0.0.1";
+        return Err(Denial::new(StatusCode::FORBIDDEN, "admin_only_here", message).for_good());
+    }
+    Ok(())
+}
+
+/// Asks for an operator's key, and lets nobody guess it quickly.
+///
+/// # Errors
+/// As for [`operator`]; 429 after too many wrong keys.
+pub(super) fn known(state: &State, request: &Request) -> Result<(), Denial> {
+    let (headers, now) = (request.headers(), Instant::now());
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
     let from = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |ConnectInfo(address)| address.ip());
     state.attempts.may_try(from, now).map_err(|wait| {
@@ -77,15 +95,7 @@ fn admit(state: &State, request: &Request) -> Result<(), Denial> {
     if is_guess && denied.as_ref().is_err_and(|denial| denial.status == StatusCode::UNAUTHORIZED) {
         state.attempts.failed(from, now);
     }
-    denied?;
-    // Without keys the address is all that lets somebody in, and a page can make a browser on this machine call it under a
-    // name of the page's own.
-    let is_open = state.config().admin_key.is_none() && !state.asks_for_keys();
-    if is_open && !asked(request).is_some_and(|host| is_this_machine(host.host())) {
-        let message = "without gateway.admin_key this answers only as localhost or 127.0.0.1";
-        return Err(Denial::new(StatusCode::FORBIDDEN, "admin_only_here", message).for_good());
-    }
-    Ok(())
+    denied
 }
 
 /// Whether a browser says that another site asks.

@@ -58,12 +58,7 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .route("/openai/deployments/{deployment}/completions", post(azure_texts))
         .route("/openai/deployments/{deployment}/embeddings", post(azure_embed))
         .route("/healthz", get(async || health::live()))
-        .route(
-            "/metrics",
-            get(|From(state): Shared, request: Request<Body>| async move {
-                metrics::scrape(&state, request.headers(), request.extensions())
-            }),
-        )
+        .route("/metrics", get(metrics::scrape))
         .route("/readyz", get(|From(state): Shared| async move { health::ready(&state) }))
         .route(
             "/health/providers",
@@ -76,8 +71,6 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         )
         .route("/health/circuit-breakers/{name}", get(provider_breakers))
         .route("/v1/usage", get(own_usage))
-        .route("/admin/live", get(overview::live))
-        .route("/admin/overview", get(overview::overview))
         .merge(crate::dashboard::routes())
         .route("/v1/{*rest}", any(pass_on))
         .fallback(nothing_here)
