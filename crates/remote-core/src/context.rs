@@ -38,7 +38,7 @@ impl<P: RemoteProvider> Attempt<P> {
         let mut at = Box::<Origin>::default();
         fill(&mut at);
         at.upstream_request_id.clone_from(&self.upstream_request_id);
-        at.provider = Some(Arc::clone(&self.provider.info().name));
+        at.provider = Some(Arc::clone(&self.provider.site().info().name));
         at.endpoint = Some(address::origin(&self.uri).into());
         at.model = Some(self.subject.model.clone());
         at.request_id = Some(self.subject.request_id.clone());

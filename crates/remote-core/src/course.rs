@@ -103,7 +103,7 @@ impl<P: RemoteProvider> Pipeline<P> {
     /// Where an error of ours happened, made before or between attempts.
     fn origin(&self, plan: &Plan<'_>, attempts: u32) -> Box<Origin> {
         let mut at = Box::<Origin>::default();
-        at.provider = Some(Arc::clone(&self.provider.info().name));
+        at.provider = Some(Arc::clone(&self.provider.site().info().name));
         at.model = Some(plan.call.model().to_owned());
         at.request_id = Some(plan.request_id.clone());
         at.attempts = attempts;

@@ -164,7 +164,7 @@ impl<P: RemoteProvider> Pipeline<P> {
         reason = "this shell owns the clock; a record says when a call began"
     )]
     pub(crate) fn begin(&self, plan: &Plan<'_>) -> (Box<Run<P>>, tracing::Span) {
-        let info = self.provider.info();
+        let info = self.provider.site().info();
         let mut subject = Subject::new(
             info.provider,
             Arc::clone(&info.name),
@@ -205,7 +205,7 @@ impl<P: RemoteProvider> Pipeline<P> {
         run.note(|timer| timer.sent(plan.body.len()));
         let head_due = now + plan.head_limit;
         let due = plan.deadline.map_or(head_due, |(deadline, _)| deadline.min(head_due));
-        debug!(provider = %self.provider.info().name, model = %attempt.subject.model, request_id = %plan.request_id, attempt = attempt.number, "sending");
+        debug!(provider = %self.provider.site().info().name, model = %attempt.subject.model, request_id = %plan.request_id, attempt = attempt.number, "sending");
         let mut attempt = attempt;
         let response = match timeout_at(due, self.send(plan, run, retry, &mut attempt, request)).await {
             Ok(Ok(response)) => response,
@@ -235,7 +235,7 @@ impl<P: RemoteProvider> Pipeline<P> {
         if status != StatusCode::OK && !is_relayed {
             return Err(self.refused(&attempt, response).await);
         }
-        let mut meta = RunMeta::new(Arc::clone(&self.provider.info().name), plan.request_id.clone());
+        let mut meta = RunMeta::new(Arc::clone(&self.provider.site().info().name), plan.request_id.clone());
         meta.upstream_request_id.clone_from(&attempt.upstream_request_id);
         meta.attempts = attempt.number;
         meta.time_to_head = Some(headed - plan.started);
@@ -316,7 +316,7 @@ impl<P: RemoteProvider> Pipeline<P> {
         request_id: &RequestId,
     ) -> InferenceError {
         if let Some(at) = error.origin_mut() {
-            at.provider = Some(Arc::clone(&self.provider.info().name));
+            at.provider = Some(Arc::clone(&self.provider.site().info().name));
             at.model = Some(call.model().to_owned());
             at.request_id = Some(request_id.clone());
         }

@@ -1,4 +1,4 @@
-//! What a provider must say about itself. Six small methods; everything else is done here.
+//! What a provider must say about itself: its wire format and its [`Site`]. Everything else is done here.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, Uri};
 use infer_core::{
     Codec, EmbedBatch, ErrorBody, ErrorKind, ExecuteBatch, InferenceError, ModelRunner, Price, RelayRequest,
-    RunnerFactory, RunnerInfo,
+    RunnerFactory,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -19,6 +19,7 @@ use crate::presets::Presets;
 use crate::runner::RemoteRunner;
 use crate::session::{CredentialSource, RemoteSessionActor, SessionSnapshot};
 use crate::settings::MemberDocs;
+use crate::site::Site;
 
 /// What is asked of an upstream.
 #[derive(Clone, Copy, Debug)]
@@ -98,25 +99,31 @@ impl Call<'_> {
 
 /// One kind of upstream: where it is, how it is asked, what its errors mean, what it costs.
 ///
+/// Its [`Site`] answers all of it but the wire format; a provider writes the methods in which it differs.
+///
 /// Nothing here is async: whatever needs the network to authorise a call belongs in the session. So a provider is
 /// tested as plain functions.
 pub trait RemoteProvider: Send + Sync + fmt::Debug + 'static {
     /// The wire format.
     type Codec: Codec;
 
-    /// Who this is. Constant for the life of the provider.
-    fn info(&self) -> &RunnerInfo;
-
     /// The wire format.
     fn codec(&self) -> &Self::Codec;
 
-    /// Where `call` goes. Asked for every attempt, and cloning a [`Uri`] is cheap: make it once.
+    /// Who and where this is. Constant for the life of the provider.
+    fn site(&self) -> &Site;
+
+    /// Where `call` goes; where its [`Site`] says, unless told. Asked for every attempt, and cloning a [`Uri`] is cheap: make
+    /// it once.
     ///
     /// # Errors
     /// [`InferenceError::InvalidRequest`] when it cannot go anywhere, such as for a route the upstream has not.
-    fn endpoint(&self, call: Call<'_>) -> Result<Uri, InferenceError>;
+    fn endpoint(&self, call: Call<'_>) -> Result<Uri, InferenceError> {
+        self.site().endpoint(call)
+    }
 
-    /// Writes the credential into `request`, which is complete otherwise, so a signature over it is possible.
+    /// Writes the credential into `request`, which is complete otherwise, so a signature over it is possible; as
+    /// [`Site::sign`] does, unless told.
     ///
     /// # Errors
     /// Any; the request is not sent then.
@@ -124,15 +131,20 @@ pub trait RemoteProvider: Send + Sync + fmt::Debug + 'static {
         &self,
         session: &SessionSnapshot,
         request: &mut Request<Bytes>,
-    ) -> Result<(), InferenceError>;
+    ) -> Result<(), InferenceError> {
+        self.site().sign(session, request);
+        Ok(())
+    }
 
     /// Says more precisely what an error means; `None` keeps what the wire format or the status said.
     fn refine(&self, _fault: &Fault<'_>) -> Option<ErrorKind> {
         None
     }
 
-    /// The price of `model`, or `None` when it is not known. Unknown is never free.
-    fn price(&self, model: &str) -> Option<&Price>;
+    /// The price of `model`, or `None` when it is not known; what its [`Site`] knows, unless told. Unknown is never free.
+    fn price(&self, model: &str) -> Option<&Price> {
+        self.site().price(model)
+    }
 
     /// What the upstream calls `model` in the body of a request that is passed on; the same unless told.
     fn upstream_model<'a>(&'a self, model: &'a str) -> &'a str {

@@ -178,7 +178,7 @@ impl<P: RemoteProvider> RemoteRunnerBuilder<P> {
             }
         };
         let seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
-        let name = Arc::clone(&self.provider.info().name);
+        let name = Arc::clone(&self.provider.site().info().name);
         let gates = Gates {
             breakers: Arc::new(Breakers::new(
                 name,
@@ -212,7 +212,7 @@ fn is_loopback(uri: &Uri) -> bool {
 #[async_trait]
 impl<P: RemoteProvider> ModelRunner for RemoteRunner<P> {
     fn info(&self) -> &RunnerInfo {
-        self.pipeline.provider.info()
+        self.pipeline.provider.site().info()
     }
 
     async fn execute(&self, batch: ExecuteBatch) -> Result<RunHandle, InferenceError> {

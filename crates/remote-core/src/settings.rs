@@ -51,14 +51,8 @@ pub type MemberDocs = &'static [(&'static str, &'static [&'static str])];
 /// # pub struct Toy { site: Site }
 /// # impl remote_core::RemoteProvider for Toy {
 /// #     type Codec = Wire;
-/// #     fn info(&self) -> &infer_core::RunnerInfo { self.site.info() }
 /// #     fn codec(&self) -> &Wire { &Wire }
-/// #     fn endpoint(&self, call: remote_core::Call<'_>) -> Result<http::Uri, InferenceError> { self.site.endpoint(call) }
-/// #     fn authorize(&self, session: &remote_core::session::SessionSnapshot, request: &mut http::Request<bytes::Bytes>) -> Result<(), InferenceError> {
-/// #         self.site.sign(session, request);
-/// #         Ok(())
-/// #     }
-/// #     fn price(&self, model: &str) -> Option<&infer_core::Price> { self.site.price(model) }
+/// #     fn site(&self) -> &Site { &self.site }
 /// # }
 /// # #[derive(Debug)]
 /// # pub struct Wire;

@@ -8,7 +8,7 @@
 //! # mod my_provider {
 //! # use bytes::Bytes;
 //! # use infer_core::*;
-//! # use remote_core::{Call, RemoteProvider, session::SessionSnapshot};
+//! # use remote_core::{RemoteProvider, Site};
 //! # #[derive(Debug)] pub struct MyProvider;
 //! # #[derive(Debug)] pub struct Wire;
 //! # impl MyProvider { pub fn new(_: &str, _: Rates) -> Result<Self, InferenceError> { Ok(Self) } }
@@ -25,11 +25,8 @@
 //! # }
 //! # impl RemoteProvider for MyProvider {
 //! #     type Codec = Wire;
-//! #     fn info(&self) -> &RunnerInfo { unreachable!() }
 //! #     fn codec(&self) -> &Wire { unreachable!() }
-//! #     fn endpoint(&self, _: Call<'_>) -> Result<http::Uri, InferenceError> { unreachable!() }
-//! #     fn authorize(&self, _: &SessionSnapshot, _: &mut http::Request<Bytes>) -> Result<(), InferenceError> { unreachable!() }
-//! #     fn price(&self, _: &str) -> Option<&Price> { unreachable!() }
+//! #     fn site(&self) -> &Site { unreachable!() }
 //! # }
 //! # }
 //! use my_provider::MyProvider;

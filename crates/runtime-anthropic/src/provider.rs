@@ -2,10 +2,8 @@
 
 use std::fmt;
 
-use bytes::Bytes;
-use http::{HeaderName, Request, Uri};
-use infer_core::{InferenceError, Price, RunnerInfo};
-use remote_core::session::SessionSnapshot;
+use http::{HeaderName, Uri};
+use infer_core::InferenceError;
 use remote_core::{Call, Operation, RemoteProvider, Site, address};
 use wire_messages::MessagesCodec;
 
@@ -65,12 +63,12 @@ impl Anthropic {
 impl RemoteProvider for Anthropic {
     type Codec = MessagesCodec;
 
-    fn info(&self) -> &RunnerInfo {
-        self.site.info()
-    }
-
     fn codec(&self) -> &MessagesCodec {
         &self.codec
+    }
+
+    fn site(&self) -> &Site {
+        &self.site
     }
 
     fn endpoint(&self, call: Call<'_>) -> Result<Uri, InferenceError> {
@@ -79,19 +77,6 @@ impl RemoteProvider for Anthropic {
             Call::Health => Ok(self.health.clone()),
             call => self.site.endpoint(call),
         }
-    }
-
-    fn authorize(
-        &self,
-        session: &SessionSnapshot,
-        request: &mut Request<Bytes>,
-    ) -> Result<(), InferenceError> {
-        self.site.sign(session, request);
-        Ok(())
-    }
-
-    fn price(&self, model: &str) -> Option<&Price> {
-        self.site.price(model)
     }
 
     fn is_reasoning_model(&self, model: &str) -> bool {

@@ -1,9 +1,7 @@
 //! What is particular to Azure: addresses, how requests are signed, its gateway's errors and its prices.
 
-use bytes::Bytes;
-use http::{HeaderName, Request, Uri};
-use infer_core::{ErrorKind, InferenceError, Price, PriceTable, RunnerInfo};
-use remote_core::session::SessionSnapshot;
+use http::{HeaderName, Uri};
+use infer_core::{ErrorKind, InferenceError, Price, PriceTable};
 use remote_core::{Call, EmbedLimits, Fault, RemoteProvider, Site};
 use wire_chat::{ChatCodec, ChatDialect};
 
@@ -59,12 +57,12 @@ impl Azure {
 impl RemoteProvider for Azure {
     type Codec = ChatCodec;
 
-    fn info(&self) -> &RunnerInfo {
-        self.site.info()
-    }
-
     fn codec(&self) -> &ChatCodec {
         &self.codec
+    }
+
+    fn site(&self) -> &Site {
+        &self.site
     }
 
     fn endpoint(&self, call: Call<'_>) -> Result<Uri, InferenceError> {
@@ -84,12 +82,6 @@ impl RemoteProvider for Azure {
             true => &["openai"],
         };
         self.site.address(&[route, does].concat())
-    }
-
-    /// Sends a key or a token, never both.
-    fn authorize(&self, session: &SessionSnapshot, to: &mut Request<Bytes>) -> Result<(), InferenceError> {
-        self.site.sign(session, to);
-        Ok(())
     }
 
     /// The wire format reads Azure's own codes; API Management before it has this refusal for used-up quotas (its documents,

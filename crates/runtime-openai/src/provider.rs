@@ -2,11 +2,8 @@
 
 use std::fmt;
 
-use bytes::Bytes;
-use http::{Request, Uri};
-use infer_core::{ErrorKind, InferenceError, Price, PriceTable, RunnerInfo};
-use remote_core::session::SessionSnapshot;
-use remote_core::{Call, EmbedLimits, Fault, Operation, RemoteProvider, Site};
+use infer_core::{ErrorKind, InferenceError, Price, PriceTable};
+use remote_core::{EmbedLimits, Fault, Operation, RemoteProvider, Site};
 use wire_chat::{ChatCodec, ChatDialect};
 
 use crate::config::{OPENAI, OpenAiConfig, PriceSource};
@@ -63,25 +60,12 @@ impl OpenAi {
 impl RemoteProvider for OpenAi {
     type Codec = ChatCodec;
 
-    fn info(&self) -> &RunnerInfo {
-        self.site.info()
-    }
-
     fn codec(&self) -> &ChatCodec {
         &self.codec
     }
 
-    fn endpoint(&self, call: Call<'_>) -> Result<Uri, InferenceError> {
-        self.site.endpoint(call)
-    }
-
-    fn authorize(
-        &self,
-        session: &SessionSnapshot,
-        request: &mut Request<Bytes>,
-    ) -> Result<(), InferenceError> {
-        self.site.sign(session, request);
-        Ok(())
+    fn site(&self) -> &Site {
+        &self.site
     }
 
     /// OpenAI's codes (its published errors, read 2026-11-21). The wire format reads what all upstreams share.

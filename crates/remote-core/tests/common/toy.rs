@@ -3,19 +3,20 @@
 //! Every event is `text`, `!end` (a finish), `!role` (nothing a caller would notice), `!use IN OUT` (usage),
 //! `!error CODE` (an error inside a success), `!bad` (cannot be read) or `!done`.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
-use http::{Request, Uri};
+use http::Uri;
 use infer_core::{
     Choice, Codec, Completion, DecodeKind, EmbedBatch, Embeddings, ErrorBody, ErrorKind, EventDecoder,
-    ExecuteBatch, FinishKind, InferenceError, ListedModel, Price, Rates, RunnerInfo, Step, TokenChunk, Usage,
-    Wire, WireFault, WireFormat,
+    ExecuteBatch, FinishKind, InferenceError, ListedModel, Price, Rates, Step, TokenChunk, Usage, Wire,
+    WireFault, WireFormat,
 };
-use remote_core::session::SessionSnapshot;
-use remote_core::{Call, EmbedLimits, Fault, RemoteProvider};
+use remote_core::{Call, EmbedLimits, Fault, RemoteProvider, Site, SiteSettings};
 
 #[derive(Debug)]
 pub(crate) struct Toy {
-    info: RunnerInfo,
+    site: Site,
     codec: ToyCodec,
     price: Price,
 }
@@ -23,7 +24,17 @@ pub(crate) struct Toy {
 impl Toy {
     pub(crate) fn new() -> Self {
         let price = Price::flat(Rates::new(1.0, 2.0));
-        Self { info: RunnerInfo::new("toy", "toy-1"), codec: ToyCodec, price }
+        let nothing = BTreeMap::new();
+        let settings = SiteSettings {
+            kind: "toy",
+            name: "toy-1",
+            endpoint: "",
+            home: "http://toy.test:8080/v1",
+            headers: &nothing,
+            query: &nothing,
+            price_overrides: &BTreeMap::new(),
+        };
+        Self { site: Site::check(settings, Vec::new()).unwrap(), codec: ToyCodec, price }
     }
 }
 
@@ -148,27 +159,16 @@ impl EventDecoder for ToyDecoder {
 impl RemoteProvider for Toy {
     type Codec = ToyCodec;
 
-    fn info(&self) -> &RunnerInfo {
-        &self.info
-    }
-
     fn codec(&self) -> &ToyCodec {
         &self.codec
     }
 
-    fn endpoint(&self, _: Call<'_>) -> Result<Uri, InferenceError> {
-        Ok(Uri::from_static("http://toy.test:8080/v1/chat?api-key=sk-in-query"))
+    fn site(&self) -> &Site {
+        &self.site
     }
 
-    fn authorize(
-        &self,
-        session: &SessionSnapshot,
-        request: &mut Request<Bytes>,
-    ) -> Result<(), InferenceError> {
-        if let Some(bearer) = session.bearer() {
-            request.headers_mut().insert("authorization", bearer);
-        }
-        Ok(())
+    fn endpoint(&self, _: Call<'_>) -> Result<Uri, InferenceError> {
+        Ok(Uri::from_static("http://toy.test:8080/v1/chat?api-key=sk-in-query"))
     }
 
     fn refine(&self, fault: &Fault<'_>) -> Option<ErrorKind> {

@@ -1,10 +1,7 @@
 //! What is particular to Acme: addresses, its errors and its prices.
 
-use bytes::Bytes;
-use http::{Request, Uri};
-use infer_core::{ErrorKind, InferenceError, Price, RunnerInfo};
-use remote_core::session::SessionSnapshot;
-use remote_core::{Call, Fault, Operation, RemoteProvider, Site};
+use infer_core::{ErrorKind, InferenceError};
+use remote_core::{Fault, Operation, RemoteProvider, Site};
 use wire_chat::{ChatCodec, ChatDialect};
 
 use crate::AcmeConfig;
@@ -32,25 +29,12 @@ impl Acme {
 impl RemoteProvider for Acme {
     type Codec = ChatCodec;
 
-    fn info(&self) -> &RunnerInfo {
-        self.site.info()
-    }
-
     fn codec(&self) -> &ChatCodec {
         &self.codec
     }
 
-    fn endpoint(&self, call: Call<'_>) -> Result<Uri, InferenceError> {
-        self.site.endpoint(call)
-    }
-
-    fn authorize(
-        &self,
-        session: &SessionSnapshot,
-        request: &mut Request<Bytes>,
-    ) -> Result<(), InferenceError> {
-        self.site.sign(session, request);
-        Ok(())
+    fn site(&self) -> &Site {
+        &self.site
     }
 
     /// Acme's own words (its API reference, read 2000-01-01). The wire format reads what all upstreams share.
@@ -61,9 +45,5 @@ impl RemoteProvider for Acme {
             (429, "insufficient_quota") => Some(ErrorKind::QuotaExhausted),
             _ => None,
         }
-    }
-
-    fn price(&self, model: &str) -> Option<&Price> {
-        self.site.price(model)
     }
 }

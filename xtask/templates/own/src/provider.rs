@@ -1,10 +1,10 @@
 //! What is particular to Acme: addresses, how a request is signed, and its prices.
 
 use bytes::Bytes;
-use http::{Request, Uri};
-use infer_core::{InferenceError, Price, RunnerInfo};
+use http::Request;
+use infer_core::InferenceError;
 use remote_core::session::SessionSnapshot;
-use remote_core::{Call, Operation, RemoteProvider, Site};
+use remote_core::{Operation, RemoteProvider, Site};
 use wire_acme::AcmeCodec;
 
 use crate::AcmeConfig;
@@ -36,16 +36,12 @@ impl Acme {
 impl RemoteProvider for Acme {
     type Codec = AcmeCodec;
 
-    fn info(&self) -> &RunnerInfo {
-        self.site.info()
-    }
-
     fn codec(&self) -> &AcmeCodec {
         &AcmeCodec
     }
 
-    fn endpoint(&self, call: Call<'_>) -> Result<Uri, InferenceError> {
-        self.site.endpoint(call)
+    fn site(&self) -> &Site {
+        &self.site
     }
 
     fn authorize(
@@ -58,9 +54,5 @@ impl RemoteProvider for Acme {
             request.headers_mut().insert("x-api-key", key);
         }
         Ok(())
-    }
-
-    fn price(&self, model: &str) -> Option<&Price> {
-        self.site.price(model)
     }
 }
