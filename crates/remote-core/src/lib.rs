@@ -36,6 +36,7 @@ mod clock;
 pub mod config;
 mod context;
 mod course;
+mod direct;
 pub mod headers;
 mod hedge;
 pub mod limit;

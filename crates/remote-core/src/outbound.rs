@@ -86,11 +86,14 @@ struct PublicOnly;
 
 impl Resolve for PublicOnly {
     fn resolve(&self, name: Name) -> Resolving {
-        Box::pin(async move {
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            Ok(Box::new(allowed(name.as_str(), found)?.into_iter()) as Addrs)
-        })
+        Box::pin(async move { Ok(Box::new(lookup(name.as_str(), false).await?.into_iter()) as Addrs) })
     }
+}
+
+/// What the system knows of `name`, without what it may not stand for.
+pub(crate) async fn lookup(name: &str, private: bool) -> io::Result<Vec<SocketAddr>> {
+    let found = tokio::net::lookup_host((name, 0)).await?.collect();
+    if private { Ok(found) } else { allowed(name, found) }
 }
 
 /// Those of the addresses that `name` may stand for.

@@ -7,6 +7,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -18,6 +19,7 @@ use reqwest::redirect;
 use url::Url;
 
 use crate::config::{NetworkConfig, TimeoutConfig};
+use crate::direct::Direct;
 
 /// A response body as it arrives. Dropping it closes the connection unless the body was read to its end.
 pub type TransportBody = Pin<Box<dyn Stream<Item = Result<Bytes, TransportError>> + Send>>;
@@ -56,6 +58,12 @@ pub enum TransportFault {
     Body,
 }
 
+impl From<TransportFault> for TransportError {
+    fn from(fault: TransportFault) -> Self {
+        Self { fault, source: None }
+    }
+}
+
 impl TransportError {
     /// A fault and what caused it.
     pub fn new(fault: TransportFault, source: impl Into<Cause>) -> Self {
@@ -79,12 +87,19 @@ impl std::error::Error for TransportError {
     }
 }
 
-/// HTTP over TCP, by reqwest: pooled connections, HTTP/2 where the server offers it, the system's proxy.
+/// Who asks.
+pub(crate) const AGENT: &str = concat!("infer/", env!("CARGO_PKG_VERSION"));
+/// How often the system asks whether a silent connection still stands.
+pub(crate) const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// HTTP over TCP with pooled connections: by reqwest, with HTTP/2 where the server offers it and the system's proxy; without
+/// TLS and without a proxy straight from the socket, which costs less.
 ///
 /// Refuses redirects and repeats nothing by itself, so every attempt is seen and no key goes to another host.
 #[derive(Debug)]
 pub struct HttpTransport {
     client: reqwest::Client,
+    direct: Option<Direct>,
     /// The last address asked for. A provider has few, and reading one anew costs more than comparing.
     address: Mutex<Option<(Uri, Url)>>,
 }
@@ -109,15 +124,14 @@ impl HttpTransport {
         network: &NetworkConfig,
         direct: bool,
     ) -> Result<Self, InferenceError> {
-        use std::time::Duration;
         let builder = reqwest::Client::builder()
-            .user_agent(concat!("infer/", env!("CARGO_PKG_VERSION")))
+            .user_agent(AGENT)
             .redirect(redirect::Policy::none())
             .retry(reqwest::retry::never())
             .connect_timeout(timeouts.connect)
             .pool_idle_timeout(Duration::from_secs(50))
             .tcp_nodelay(true)
-            .tcp_keepalive(Duration::from_secs(30))
+            .tcp_keepalive(KEEPALIVE)
             .http2_keep_alive_interval(Duration::from_secs(20))
             .http2_keep_alive_timeout(Duration::from_secs(10))
             .http2_adaptive_window(true);
@@ -132,7 +146,7 @@ impl HttpTransport {
             let cause = chain(&error).join(": ");
             InferenceError::config(format!("the HTTP client cannot be set up: {cause}"))
         })?;
-        Ok(Self { client, address: Mutex::new(None) })
+        Ok(Self { client, direct: Direct::new(timeouts, network, direct), address: Mutex::new(None) })
     }
 
     /// The address as reqwest wants it.
@@ -182,6 +196,9 @@ mod tls {
 #[async_trait]
 impl Transport for HttpTransport {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<TransportBody>, TransportError> {
+        if let Some(direct) = self.direct.as_ref().filter(|direct| direct.leads_to(request.uri())) {
+            return direct.send(request).await;
+        }
         let (head, body) = request.into_parts();
         let mut request = reqwest::Request::new(head.method, self.url(&head.uri)?);
         *request.headers_mut() = head.headers;
@@ -219,6 +236,19 @@ fn classify(error: reqwest::Error) -> TransportError {
         return TransportError::new(TransportFault::ConnectTimeout, error);
     }
     let kind = kind_of_chain(error.is_connect(), &chain(&error));
+    TransportError::new(TransportFault::Before(kind), error)
+}
+
+/// No connection came about.
+pub(crate) fn connect_failure(error: impl Into<Cause>) -> TransportError {
+    let error = error.into();
+    let kind = kind_of_chain(true, &chain(&*error));
+    TransportError::new(TransportFault::Before(kind), error)
+}
+
+/// A connection brought no answer.
+pub(crate) fn exchange_failure(error: hyper::Error) -> TransportError {
+    let kind = kind_of_chain(false, &chain(&error));
     TransportError::new(TransportFault::Before(kind), error)
 }
 
