@@ -70,7 +70,7 @@ impl Setup {
         Proxy::start(command, port, folder)
     }
 
-    /// `infer serve` on one thread, with a key, a limit of it, and a ledger.
+    /// `infer serve` on one thread, with a key, a limit of it, and a ledger, and like nginx without a line for every request.
     pub(crate) fn gateway(&self) -> Result<Proxy> {
         let port = free_port()?;
         let folder = TempDir::new_in(&self.folder)?;
@@ -85,6 +85,7 @@ impl Setup {
         let text = format!(
             "providers:\n{providers}routes:\n{routes}\
              keys: [{{ name: bench, secret: {KEY}, limits: {{ requests_per_minute: 100000000 }} }}]\n\
+             observability: {{ log: {{ level: warn }} }}\n\
              gateway: {{ listen: \"127.0.0.1:{port}\", admission: {{ max_in_flight: 4000 }} }}\n"
         );
         let file = folder.path().join("llm.yaml");

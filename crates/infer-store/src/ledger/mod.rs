@@ -8,6 +8,7 @@ mod config;
 mod export;
 mod lines;
 mod names;
+mod orders;
 mod pack;
 mod places;
 mod query;
@@ -26,7 +27,7 @@ mod tests;
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
@@ -43,20 +44,20 @@ use crate::clock::Clock;
 use crate::directory::Held;
 use recover::OpenDatabase;
 use shared::Shared;
-use writer::{Order, Writer};
+use orders::{Order, Orders};
+use writer::Writer;
 
 const FILE: &str = "ledger.redb";
 
 /// The spend ledger of this process. Cheap to clone; dropping the last handle writes what is left and waits for it.
 #[derive(Clone)]
 pub struct Ledger {
-    // In this order: the thread ends when the way to it is gone.
     handle: Arc<Handle>,
 }
 
 struct Handle {
     shared: Arc<Shared>,
-    orders: Mutex<Option<mpsc::Sender<Order>>>,
+    orders: Arc<Orders>,
     thread: Mutex<Option<JoinHandle<Result<(), StoreError>>>>,
     /// Where other processes ask.
     #[cfg(unix)]
@@ -124,17 +125,17 @@ impl Ledger {
     ) -> Result<Self, StoreError> {
         let (shared, found) = Shared::new(path.to_owned(), lock, open, config, clock)?;
         let shared = Arc::new(shared);
-        let (orders, queue) = mpsc::channel();
+        let orders = Arc::new(Orders::default());
         let state = commit::State::new(found.next, found.hours_from);
-        let writer =
-            Writer { shared: Arc::clone(&shared), orders: queue, state, held: Vec::new(), doubt: None };
+        let (of_writer, held) = (Arc::clone(&orders), Vec::new());
+        let writer = Writer { shared: Arc::clone(&shared), orders: of_writer, state, held, doubt: None };
         let thread = std::thread::Builder::new()
             .name("infer-ledger".to_owned())
             .spawn(move || writer.run())
             .map_err(|error| StoreError::io(path, &error))?;
         let handle = Handle {
             shared,
-            orders: Mutex::new(Some(orders)),
+            orders,
             thread: Mutex::new(Some(thread)),
             #[cfg(unix)]
             socket: Mutex::default(),
@@ -255,7 +256,7 @@ impl Handle {
     fn close(&self) -> Result<(), StoreError> {
         #[cfg(unix)]
         drop(self.socket.lock().unwrap_or_else(PoisonError::into_inner).take());
-        self.orders.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.orders.close();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         let result = match thread.map(JoinHandle::join) {
             Some(Ok(result)) => result,

@@ -4,14 +4,14 @@
 //! same and owed; places that become free pay that back before anybody gets one.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, TryAcquireError};
 
 use super::config::WhenFull;
+use super::orders::Order;
 use super::row::LedgerRow;
-use super::writer::Order;
 use super::{Handle, Ledger};
 use crate::StoreError;
 
@@ -202,17 +202,15 @@ impl Handle {
     /// Hands an order to the writer, or says why not and gives it back.
     pub(super) fn send(&self, order: Order) -> Result<(), (StoreError, Order)> {
         let is_row = order.row().is_some();
-        let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(sender) = orders.as_ref() else { return Err((StoreError::Closed, order)) };
         let waiting = &self.shared.places.waiting;
         if is_row {
             waiting.fetch_add(1, Ordering::Relaxed);
         }
-        sender.send(order).map_err(|unsent| {
+        self.orders.give(order).map_err(|refused| {
             if is_row {
                 waiting.fetch_sub(1, Ordering::Relaxed);
             }
-            (StoreError::Closed, unsent.0)
+            (StoreError::Closed, refused)
         })
     }
 

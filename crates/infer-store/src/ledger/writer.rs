@@ -6,64 +6,24 @@
 //! tried again; it keeps its place in the queue, so callers feel it before memory does.
 
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use redb::Database;
-use tokio::sync::oneshot;
 
 use super::commit::{State, commit};
+use super::orders::{Ack, MAX_GROUP, Order, Orders};
 use super::row::LedgerRow;
 use super::shared::Shared;
 use super::{pack, recover};
 use crate::{StoreError, clock};
 
-/// Rows in one commit at most.
-const MAX_GROUP: usize = 8_192;
-/// How long rows that nobody waits for gather.
-const GATHER: Duration = Duration::from_millis(10);
 /// Between two attempts on a disk that fails.
 const AGAIN: Duration = Duration::from_secs(1);
 
-pub(super) type Ack = oneshot::Sender<Result<(), StoreError>>;
-
-/// What callers ask of the writer.
-pub(super) enum Order {
-    /// Write this; the sender of the answer is absent when nobody waits.
-    Row(Box<LedgerRow>, Option<Ack>),
-    /// Say when everything before this is written.
-    Flush(Ack),
-}
-
-impl Order {
-    /// The row to be written, if it is one.
-    pub(super) fn row(&self) -> Option<&LedgerRow> {
-        match self {
-            Self::Row(row, _) => Some(row),
-            Self::Flush(_) => None,
-        }
-    }
-}
-
-/// The time in which rows gather.
-struct Gather(Instant);
-
-impl Gather {
-    #[expect(clippy::disallowed_methods, reason = "this thread waits by itself, for real time")]
-    fn begin() -> Self {
-        Self(Instant::now())
-    }
-
-    /// What is left of it.
-    fn left(&self) -> Duration {
-        GATHER.saturating_sub(self.0.elapsed())
-    }
-}
-
 pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
-    pub(super) orders: Receiver<Order>,
+    pub(super) orders: Arc<Orders>,
     pub(super) state: State,
     /// Rows that nobody waits for and that are not written yet.
     pub(super) held: Vec<LedgerRow>,
@@ -74,15 +34,10 @@ impl Writer {
     /// Runs until all handles are gone, then writes what is left.
     pub(super) fn run(mut self) -> Result<(), StoreError> {
         loop {
-            let first = if self.held.is_empty() {
-                self.orders.recv().map_err(|_| RecvTimeoutError::Disconnected)
-            } else {
-                self.orders.recv_timeout(AGAIN)
-            };
-            match first {
-                Ok(first) => self.group(Some(first)).map_or((), drop),
-                Err(RecvTimeoutError::Timeout) => self.group(None).map_or((), drop),
-                Err(RecvTimeoutError::Disconnected) => return self.close(),
+            let room = MAX_GROUP.saturating_sub(self.held.len());
+            match self.orders.take(room, (!self.held.is_empty()).then_some(AGAIN)) {
+                Some(orders) => self.group(orders).map_or((), drop),
+                None => return self.close(),
             }
         }
     }
@@ -91,26 +46,19 @@ impl Writer {
         if self.held.is_empty() {
             return Ok(());
         }
-        self.group(None).inspect_err(|error| {
+        self.group(Vec::new()).inspect_err(|error| {
             tracing::error!(rows = self.held.len(), %error, "ledger: closed with rows that could not be written");
         })
     }
 
-    fn group(&mut self, first: Option<Order>) -> Result<(), StoreError> {
+    fn group(&mut self, orders: Vec<Order>) -> Result<(), StoreError> {
         let mut awaited: Vec<(LedgerRow, Ack)> = Vec::new();
         let mut flushes = Vec::new();
-        let mut next = first;
-        let gather = Gather::begin();
-        while let Some(order) = next.take() {
+        for order in orders {
             match order {
                 Order::Row(row, Some(ack)) => awaited.push((*row, ack)),
                 Order::Row(row, None) => self.held.push(*row),
                 Order::Flush(ack) => flushes.push(ack),
-            }
-            if awaited.len() + self.held.len() < MAX_GROUP {
-                let left =
-                    if awaited.is_empty() && flushes.is_empty() { gather.left() } else { Duration::ZERO };
-                next = self.orders.recv_timeout(left).ok();
             }
         }
         let result = self.write(&awaited);
@@ -188,4 +136,11 @@ pub(super) struct Doubt {
 enum Settled {
     Written,
     NotWritten,
+}
+
+/// Whatever ends the thread, nobody waits for it for ever.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.orders.abandon();
+    }
 }
