@@ -53,8 +53,8 @@ mod tests {
 
     #[test]
     fn no_more_lines_are_shown_than_asked_for_and_the_rest_is_counted() {
-        let new: String = (0..30).map(|n| format!("pub fn a::f{n:02}()\n")).collect();
-        let shown = between("", &new, 20).unwrap();
+        let new: Vec<String> = (0..30).map(|n| format!("pub fn a::f{n:02}()")).collect();
+        let shown = between("", &new.join("\n"), 20).unwrap();
         assert_eq!(shown.lines().count(), 22);
         assert!(shown.starts_with("30 came, 0 went\n") && shown.ends_with("… and 10 more"), "{shown}");
     }

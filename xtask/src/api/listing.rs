@@ -74,12 +74,8 @@ enum Kind {
 }
 
 #[derive(Deserialize)]
-struct Head {
-    format_version: u32,
-}
-
-#[derive(Deserialize)]
 struct Document {
+    format_version: u32,
     index: HashMap<u32, Entry>,
     paths: HashMap<u32, Place>,
 }
@@ -119,11 +115,10 @@ impl Library {
     pub(super) fn read(name: &str, json: &Path) -> Result<Self> {
         let shown = json.display();
         let text = fs::read_to_string(json).with_context(|| format!("cannot read {shown}"))?;
-        let head: Head = serde_json::from_str(&text).with_context(|| format!("{shown} is not rustdoc's"))?;
-        let found = head.format_version;
-        ensure!(found == FORMAT, "{shown} has format {found}, and public-api reads {FORMAT}: raise both");
         let document: Document =
             serde_json::from_str(&text).with_context(|| format!("{shown} is not rustdoc's"))?;
+        let found = document.format_version;
+        ensure!(found == FORMAT, "{shown} has format {found}, and public-api reads {FORMAT}: raise both");
         let api = public_api::Builder::from_rustdoc_json(json)
             .omit_blanket_impls(true)
             .omit_auto_trait_impls(true)
@@ -152,18 +147,14 @@ impl Library {
                 continue;
             }
             match &item.kind {
-                Kind::Impl if text.starts_with("impl ") => {}
+                Kind::Impl if !text.contains(": ") => {} // without a bound it says nothing
                 Kind::Use(source) => lines.push(Line::Text(format!("{text} = {source}"))),
-                Kind::ImplOfTrait => match foldable(&item.text) {
+                Kind::ImplOfTrait => match foldable(&text) {
                     Some(known) => {
-                        let key = (known.generics.to_owned(), paths.shorten(known.of));
-                        let at = *folded.entry(key).or_insert(lines.len());
+                        let key = (known.generics.to_owned(), known.of.to_owned());
+                        let at = *folded.entry(key.clone()).or_insert(lines.len());
                         if at == lines.len() {
-                            lines.push(Line::Traits {
-                                generics: paths.shorten(known.generics),
-                                traits: BTreeSet::new(),
-                                of: paths.shorten(known.of),
-                            });
+                            lines.push(Line::Traits { generics: key.0, traits: BTreeSet::new(), of: key.1 });
                         }
                         if let Some(Line::Traits { traits, .. }) = lines.get_mut(at) {
                             traits.insert(known.name.to_owned());
@@ -171,12 +162,24 @@ impl Library {
                     }
                     None => lines.push(Line::Text(text)),
                 },
-                Kind::Impl | Kind::Other => lines.push(Line::Text(text)),
+                Kind::Impl | Kind::Other => match self.alias(item, paths) {
+                    Some(alias) => lines.push(Line::Text(alias)),
+                    None => lines.push(Line::Text(text)),
+                },
             }
         }
         let mut seen = HashSet::new();
         let lines = lines.into_iter().filter_map(Line::print);
         lines.filter(|line| seen.insert(line.clone())).collect()
+    }
+
+    /// `pub use a::types::B = a::B`, of an item that is listed under its other name.
+    fn alias(&self, item: &Found, paths: &Paths) -> Option<String> {
+        let own = path_in(&item.text, &self.name).filter(|_| self.written.contains_key(&item.id))?;
+        let (parent, name) = own.rsplit_once("::")?;
+        let listed = paths.short(own);
+        let is_other = listed != own && listed != format!("{}::{name}", paths.short(parent));
+        is_other.then(|| format!("pub use {own} = {listed}"))
     }
 }
 
@@ -224,7 +227,14 @@ fn foldable(text: &str) -> Option<Known<'_>> {
         _ => (generics, path),
     };
     let (first, name) = (path.split("::").next()?, path.rsplit("::").next()?);
-    let is_plain = !path.contains(['<', '!', '(']) && WELL_KNOWN.contains(&first);
+    let is_known =
+        WELL_KNOWN.contains(&first) || PRELUDE.iter().any(|known| known.ends_with(&format!("::{first}")));
+    let is_plain = !path.contains(['<', '!', '(']) && is_known;
+    // Of a type that fills in what is missing, serde asks what it has.
+    let of = of
+        .split_once(" where ")
+        .filter(|(of, bound)| *bound == format!("{of}: Default"))
+        .map_or(of, |(of, _)| of);
     is_plain.then_some(Known { generics, name, of })
 }
 
@@ -246,42 +256,60 @@ fn generics_end(text: &str) -> usize {
     0
 }
 
-/// By which name each type is imported, under the one it is written by.
+/// By which name each item is imported, under every other name it has.
 #[derive(Debug)]
 pub(super) struct Paths {
-    imported: BTreeMap<String, String>,
+    imported: HashMap<String, String>,
 }
 
 impl Default for Paths {
     /// Knows what needs no import.
     fn default() -> Self {
-        let short = |path: &&str| path.rsplit("::").next().unwrap_or(path).to_owned();
-        Self { imported: PRELUDE.iter().map(|path| ((*path).to_owned(), short(path))).collect() }
+        let last = |path: &&str| path.rsplit("::").next().unwrap_or(path).to_owned();
+        Self { imported: PRELUDE.iter().map(|path| ((*path).to_owned(), last(path))).collect() }
     }
 }
 
 impl Paths {
-    /// Takes the names of the types of `library`: the shortest, where there are several.
+    /// Takes the names of the items of `library`: the shortest, where there are several.
     pub(super) fn learn(&mut self, library: &Library) {
-        for item in &library.items {
-            let Some(written) = library.written.get(&item.id) else { continue };
-            let Some(imported) = path_in(&item.text, &library.name) else { continue };
-            let known = self.imported.entry(written.clone()).or_insert_with(|| imported.to_owned());
-            if (imported.len(), imported) < (known.len(), known.as_str()) {
-                imported.clone_into(known);
+        let mut names: BTreeMap<u32, BTreeSet<(usize, &str)>> = BTreeMap::new();
+        for item in library.items.iter().filter(|item| library.written.contains_key(&item.id)) {
+            if let Some(name) = path_in(&item.text, &library.name) {
+                names.entry(item.id).or_default().insert((name.len(), name));
+            }
+        }
+        for (id, names) in names {
+            let Some((_, shortest)) = names.first() else { continue };
+            let others = names.iter().map(|(_, name)| (*name).to_owned());
+            for other in others.chain(library.written.get(&id).cloned()) {
+                self.imported.insert(other, (*shortest).to_owned());
             }
         }
     }
 
-    /// `text` with each path in it replaced that is known, whole paths only.
+    /// `path` by its shortest name, or below the shortest name of what it is in.
+    fn short(&self, path: &str) -> String {
+        let mut known = path;
+        loop {
+            if let Some(short) = self.imported.get(known) {
+                return format!("{short}{}", path.get(known.len()..).unwrap_or_default());
+            }
+            match known.rsplit_once("::") {
+                Some((parent, _)) => known = parent,
+                None => return path.to_owned(),
+            }
+        }
+    }
+
+    /// `text` with the short name of each path in it.
     fn shorten(&self, text: &str) -> String {
         let mut short = String::with_capacity(text.len());
         let mut rest = text;
         while !rest.is_empty() {
-            let in_path = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
-            let (word, after) = rest.split_at(rest.find(|c| !in_path(c)).unwrap_or(rest.len()));
+            let (word, after) = rest.split_at(rest.find(|c| !is_of_path(c)).unwrap_or(rest.len()));
             let path = word.trim_end_matches(':');
-            short.push_str(self.imported.get(path).map_or(path, String::as_str));
+            short.push_str(&self.short(path));
             short.push_str(word.get(path.len()..).unwrap_or_default());
             let mut others = after.chars();
             short.extend(others.next());
@@ -291,9 +319,13 @@ impl Paths {
     }
 }
 
+fn is_of_path(c: char) -> bool {
+    c.is_alphanumeric() || c == '_' || c == ':'
+}
+
 /// The first path in `text` that begins with `library`.
 fn path_in<'a>(text: &'a str, library: &str) -> Option<&'a str> {
-    let words = text.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'));
+    let words = text.split(|c| !is_of_path(c));
     let mut paths = words.map(|word| word.trim_end_matches(':'));
     paths.find(|path| path.strip_prefix(library).is_some_and(|rest| rest.starts_with("::")))
 }
@@ -316,6 +348,8 @@ mod tests {
         assert_eq!(fold("impl core::fmt::Debug for a::B"), owned("", "Debug", "a::B"));
         let deserialize = "impl<'de> serde_core::de::Deserialize<'de> for a::B";
         assert_eq!(fold(deserialize), owned("", "Deserialize", "a::B"));
+        assert_eq!(fold(&format!("{deserialize} where a::B: Default")), owned("", "Deserialize", "a::B"));
+        assert_eq!(fold("impl Clone for a::B"), owned("", "Clone", "a::B"));
         let generic = "impl<F: Fn() -> u8> core::clone::Clone for a::B<F>";
         assert_eq!(fold(generic), owned("<F: Fn() -> u8>", "Clone", "a::B<F>"));
         for kept in ["impl core::convert::From<u8> for a::B", "impl other::Trait for a::B", "impl a::B"] {
@@ -324,17 +358,27 @@ mod tests {
     }
 
     #[test]
-    fn a_type_is_named_as_it_is_imported_wherever_it_is_written() {
-        let written = HashMap::from([(1, "a::inner::B".to_owned())]);
+    fn an_item_stands_once_under_its_shortest_name_and_its_other_names_are_listed() {
+        let written = HashMap::from([(1, "a::inner::B".to_owned()), (2, "a::inner::B::C".to_owned())]);
         let items = vec![
-            found(1, Kind::Other, false, "pub struct a::types::B"),
-            found(1, Kind::Other, false, "pub struct a::B"),
+            found(1, Kind::Other, false, "pub enum a::types::B"),
+            found(2, Kind::Other, false, "pub a::types::B::C"),
+            found(3, Kind::Other, false, "pub fn a::inner::B::new(from: core::option::Option<a::inner::B>)"),
+            found(1, Kind::Other, false, "pub enum a::B"),
+            found(2, Kind::Other, false, "pub a::B::C"),
         ];
+        let library = Library { name: "a".to_owned(), items, written };
         let mut paths = Paths::default();
-        paths.learn(&Library { name: "a".to_owned(), items, written });
-        let text = "pub fn c::d(b: core::option::Option<a::inner::B>) -> a::inner::Bold";
-        assert_eq!(paths.shorten(text), "pub fn c::d(b: Option<a::B>) -> a::inner::Bold");
-        assert_eq!(paths.shorten("pub c::D::x: a::inner::B"), "pub c::D::x: a::B");
+        paths.learn(&library);
+        let expected = [
+            "pub use a::types::B = a::B",
+            "pub a::B::C",
+            "pub fn a::B::new(from: Option<a::B>)",
+            "pub enum a::B",
+        ];
+        assert_eq!(library.lines(&paths), expected);
+        assert_eq!(paths.shorten("pub c::D::x: &a::inner::B"), "pub c::D::x: &a::B");
+        assert_eq!(paths.shorten("pub c::D::x: a::inner::Bold"), "pub c::D::x: a::inner::Bold");
     }
 
     #[test]
@@ -347,6 +391,7 @@ mod tests {
             found(5, Kind::Other, true, "pub type a::B::Err = u8"),
             found(6, Kind::Other, true, "pub fn a::B::from_str(text: &str) -> Self"),
             found(7, Kind::ImplOfTrait, false, "impl core::clone::Clone for a::B"),
+            found(9, Kind::Impl, false, "impl<T: Copy> a::D<T>"),
             found(8, Kind::Use("c::D".to_owned()), false, "pub use a::D"),
         ];
         let library = Library { name: "a".to_owned(), items, written: HashMap::new() };
@@ -354,6 +399,7 @@ mod tests {
             "pub struct a::B",
             "impl Clone + FromStr for a::B",
             "pub type a::B::Err = u8",
+            "impl<T: Copy> a::D<T>",
             "pub use a::D = c::D",
         ];
         assert_eq!(library.lines(&Paths::default()), expected);

@@ -69,7 +69,8 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
              line in CHANGELOG.md, with what to write instead where something went"
         );
     }
-    anstream::eprintln!("api: {} libraries are what {FOLDER} says", texts.len());
+    let are = if texts.len() == 1 { "library is" } else { "libraries are" };
+    anstream::eprintln!("api: {} {are} what {FOLDER} says", texts.len());
     Ok(())
 }
 
