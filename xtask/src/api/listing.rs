@@ -152,12 +152,11 @@ impl Library {
                 Kind::ImplOfTrait => match foldable(&text) {
                     Some(known) => {
                         let key = (known.generics.to_owned(), known.of.to_owned());
-                        let at = *folded.entry(key.clone()).or_insert(lines.len());
-                        if at == lines.len() {
-                            lines.push(Line::Traits { generics: key.0, traits: BTreeSet::new(), of: key.1 });
-                        }
-                        if let Some(Line::Traits { traits, .. }) = lines.get_mut(at) {
-                            traits.insert(known.name.to_owned());
+                        let at = folded.get(&key).and_then(|at| lines.get_mut(*at));
+                        if !at.is_some_and(|line| line.add(known.name)) {
+                            let traits = BTreeSet::from([known.name.to_owned()]);
+                            lines.push(Line::Traits { generics: key.0.clone(), traits, of: key.1.clone() });
+                            folded.insert(key, lines.len() - 1);
                         }
                     }
                     None => lines.push(Line::Text(text)),
@@ -168,9 +167,12 @@ impl Library {
                 },
             }
         }
+        // Of an item with several names everything is there as often. The last time is most often at the short name.
         let mut seen = HashSet::new();
-        let lines = lines.into_iter().filter_map(Line::print);
-        lines.filter(|line| seen.insert(line.clone())).collect()
+        let lines = lines.into_iter().rev().filter_map(Line::print);
+        let mut lines: Vec<String> = lines.filter(|line| seen.insert(line.clone())).collect();
+        lines.reverse();
+        lines
     }
 
     /// `pub use a::types::B = a::B`, of an item that is listed under its other name.
@@ -198,6 +200,14 @@ enum Line {
 }
 
 impl Line {
+    /// Adds a trait, unless it is there already: then the type is listed once more.
+    fn add(&mut self, name: &str) -> bool {
+        match self {
+            Self::Text(_) => false,
+            Self::Traits { traits, .. } => traits.insert(name.to_owned()),
+        }
+    }
+
     fn print(self) -> Option<String> {
         match self {
             Self::Text(text) => Some(text),
@@ -364,17 +374,21 @@ mod tests {
             found(1, Kind::Other, false, "pub enum a::types::B"),
             found(2, Kind::Other, false, "pub a::types::B::C"),
             found(3, Kind::Other, false, "pub fn a::inner::B::new(from: core::option::Option<a::inner::B>)"),
+            found(4, Kind::ImplOfTrait, false, "impl core::clone::Clone for a::inner::B"),
             found(1, Kind::Other, false, "pub enum a::B"),
             found(2, Kind::Other, false, "pub a::B::C"),
+            found(3, Kind::Other, false, "pub fn a::inner::B::new(from: core::option::Option<a::inner::B>)"),
+            found(4, Kind::ImplOfTrait, false, "impl core::clone::Clone for a::inner::B"),
         ];
         let library = Library { name: "a".to_owned(), items, written };
         let mut paths = Paths::default();
         paths.learn(&library);
         let expected = [
             "pub use a::types::B = a::B",
+            "pub enum a::B",
             "pub a::B::C",
             "pub fn a::B::new(from: Option<a::B>)",
-            "pub enum a::B",
+            "impl Clone for a::B",
         ];
         assert_eq!(library.lines(&paths), expected);
         assert_eq!(paths.shorten("pub c::D::x: &a::inner::B"), "pub c::D::x: &a::B");
