@@ -5,19 +5,19 @@ use anyhow::Result;
 use crate::features::Features;
 use crate::steps::Steps;
 use crate::workspace::{Workspace, cargo};
-use crate::{docs, floors, scaffold, test, tidy};
+use crate::{api, docs, floors, scaffold, test, tidy};
 
 /// Run every check a change must pass.
 ///
 /// In this order: formatting, tidy, floors, clippy, each crate with each of its feature sets, tests,
-/// the scaffold of new providers, documentation, packaging. Stops at the first failure and says how to go on. The same command runs
-/// on the build machine, so what passes here passes there.
+/// the scaffold of new providers, documentation, the public API, packaging. Stops at the first failure and says how to go on.
+/// The same command runs on the build machine, so what passes here passes there.
 ///
 /// Needs only Rust with rustfmt and clippy. A table of steps and times closes the run.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exit codes: 0 all passed, 1 a step failed and was named, 2 bad command line.")]
 pub(crate) struct Args {
-    /// Stop after the tests: leaves out the scaffold, documentation and packaging
+    /// Stop after the tests: leaves out the scaffold, documentation, the public API and packaging
     #[arg(long)]
     fast: bool,
 }
@@ -27,7 +27,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let result = check(&mut steps, args);
     anstream::println!("{}", steps.table());
     if result.is_ok() && args.fast {
-        anstream::println!("Not run because of --fast: scaffold, documentation, packaging.");
+        anstream::println!("Not run because of --fast: scaffold, documentation, public API, packaging.");
     }
     result
 }
@@ -62,7 +62,11 @@ fn check(steps: &mut Steps, args: &Args) -> Result<()> {
         "Mend xtask/templates, or what they use; `cargo xtask new-provider --check` checks again.",
         || scaffold::check(&workspace),
     )?;
-    steps.run("docs", "Repeat with `cargo xtask docs`.", || docs::run(&docs::Args::default()))?;
+    steps.run("docs", "Repeat with `cargo xtask docs`.", || docs::build(&workspace, false))?;
+    match api::rustdoc::other_toolchain(&workspace)? {
+        None => steps.run("api", "`cargo xtask api` compares again.", || api::check(&workspace))?,
+        Some(why) => steps.skip("api", &why),
+    }
     steps.run("package", "A crate must carry every file it is built from; see above.", || package(&workspace))
 }
 

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use crate::api::rustdoc;
 use crate::features::Features;
 use crate::workspace::{Workspace, cargo};
 
@@ -18,12 +19,21 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let workspace = Workspace::load()?;
+    build(&Workspace::load()?, args.open)
+}
+
+/// Writes the pages of every member, and beside them what [`crate::api`] reads.
+pub(crate) fn build(workspace: &Workspace, open: bool) -> Result<()> {
     let shell = workspace.shell()?;
     let given = std::env::var("RUSTDOCFLAGS").unwrap_or_default();
     let flags = format!("{given} -D warnings");
+    let flags = flags.trim();
     let command = cargo(&shell).args(["doc", "--no-deps", "--workspace"]);
-    let command = command.args(Features::of(&workspace).all()).env("RUSTDOCFLAGS", flags.trim());
-    command.args(args.open.then_some("--open")).run()?;
+    let command = command.args(Features::of(workspace).all());
+    let command = match rustdoc::other_toolchain(workspace)? {
+        None => rustdoc::with_json(command, flags)?,
+        Some(_) => command.env("RUSTDOCFLAGS", flags),
+    };
+    command.args(open.then_some("--open")).run()?;
     Ok(())
 }

@@ -7,6 +7,7 @@
 //! Exit codes are the same for all commands: 0 all is well, 1 something failed and was named, 2 the
 //! command line was not understood.
 
+mod api;
 mod bench;
 mod ci;
 mod docs;
@@ -48,6 +49,7 @@ enum Command {
     Tidy(tidy::Args),
     Floors(floors::Args),
     Docs(docs::Args),
+    Api(api::Args),
     Bench(bench::Args),
     Load(load::Args),
     Real(real::Args),
@@ -56,12 +58,16 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = api::rustdoc::stand_in() {
+        return code;
+    }
     let done = match Cli::parse().command {
         Command::Ci(args) => ci::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Tidy(args) => tidy::run(&args),
         Command::Floors(args) => floors::run(&args),
         Command::Docs(args) => docs::run(&args),
+        Command::Api(args) => api::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Real(args) => real::run(&args),

@@ -124,6 +124,7 @@ fn next_steps(plan: &Plan) -> Vec<String> {
         ));
     }
     steps.push(format!("cargo xtask test -- {}", packages(plan).join(" ")));
+    steps.push("cargo xtask tidy --bless  # writes down in docs/api what is public".to_owned());
     steps.push("cargo xtask ci".to_owned());
     steps
 }

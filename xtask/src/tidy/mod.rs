@@ -12,16 +12,18 @@ use std::fs;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use crate::api::{self, rustdoc};
 use crate::workspace::{Workspace, cargo};
 
 /// Check the house rules that no compiler checks.
 ///
 /// Every module says what it is for; files stay short and providers thin; nothing panics on purpose
 /// outside tests; a left-over carries an issue number; versions stand in one place; the README names
-/// every crate. All findings are listed at once, as `file:line: what and how to mend it`.
+/// every crate; every library has its text in docs/api. All findings are listed at once, as `file:line: what and how to mend it`.
 ///
-/// `--bless` first writes what is generated (docs/errors.md) and then checks.
-/// It is part of `cargo xtask ci`.
+/// `--bless` first writes what is generated and then checks: docs/errors.md, and docs/api from the documentation, which is
+/// built for that. Whether docs/api is still true takes as long to know, so that is a check of its own, `cargo xtask api`.
+/// Both are part of `cargo xtask ci`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exit codes: 0 tidy, 1 there are findings, 2 bad command line.")]
 pub(crate) struct Args {
@@ -72,13 +74,18 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// # Errors
 /// With all findings, sorted, one a line.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
-    check_files(workspace, workspace.files()?)
+    let files = workspace.files()?;
+    let missing = repository::every_library_has_its_api(&files, &api::files(workspace));
+    check_also(workspace, files, missing)
 }
 
-/// The same for these files, relative to the root; git is not asked.
+/// The rules for single files, for these, relative to the root; git is not asked.
 pub(crate) fn check_files(workspace: &Workspace, files: Vec<String>) -> Result<()> {
+    check_also(workspace, files, Vec::new())
+}
+
+fn check_also(workspace: &Workspace, files: Vec<String>, mut findings: Vec<Finding>) -> Result<()> {
     let crates: Vec<String> = workspace.crates().iter().map(|p| p.name.to_string()).collect();
-    let mut findings = Vec::new();
     let mut texts = Vec::new();
     for file in files {
         let bytes = fs::read(workspace.root.join(&file)).with_context(|| format!("cannot read {file}"))?;
@@ -108,7 +115,7 @@ pub(crate) fn check_files(workspace: &Workspace, files: Vec<String>) -> Result<(
     Ok(())
 }
 
-/// Writes docs/errors.md from the table in the code. Without the variable the same test compares.
+/// Writes docs/errors.md from the table in the code, and docs/api from what the code makes public.
 fn bless(workspace: &Workspace) -> Result<()> {
     let generator = "crates/infer-core/tests/errors_doc.rs";
     ensure!(
@@ -116,7 +123,12 @@ fn bless(workspace: &Workspace) -> Result<()> {
         "--bless needs {generator}, which writes docs/errors.md"
     );
     let shell = workspace.shell()?;
+    // Without the variable the same test compares.
     let test = cargo(&shell).args(["test", "--quiet", "-p", "infer-core", "--test", "errors_doc"]);
     test.env("UPDATE_DOCS", "1").run().context("docs/errors.md was not written")?;
+    match rustdoc::other_toolchain(workspace)? {
+        None => api::bless(workspace)?,
+        Some(why) => anstream::eprintln!("note: {} is not written: {why}", api::FOLDER),
+    }
     Ok(())
 }
