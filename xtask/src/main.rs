@@ -15,6 +15,7 @@ mod features;
 mod floors;
 mod load;
 mod real;
+mod release;
 mod scaffold;
 mod steps;
 mod test;
@@ -53,6 +54,7 @@ enum Command {
     Real(real::Args),
     E2e(e2e::Args),
     NewProvider(scaffold::Args),
+    Release(release::Args),
 }
 
 fn main() -> ExitCode {
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
         Command::Real(args) => real::run(&args),
         Command::E2e(args) => e2e::run(&args),
         Command::NewProvider(args) => scaffold::run(&args),
+        Command::Release(args) => release::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -91,7 +94,9 @@ mod tests {
 
     #[test]
     fn every_command_says_when_to_use_it_and_how_it_exits() {
-        for command in Cli::command().get_subcommands() {
+        let cli = Cli::command();
+        let below = cli.get_subcommands().flat_map(clap::Command::get_subcommands);
+        for command in cli.get_subcommands().chain(below) {
             let name = command.get_name();
             assert!(command.get_long_about().is_some(), "{name} has one line of help and no more");
             let exits = command.get_after_help().map(ToString::to_string).unwrap_or_default();
