@@ -8,6 +8,8 @@ use super::order::has_version;
 
 /// Keywords and categories a registry takes of one crate (cargo's manifest reference, read 2026-11-21).
 const MAX_WORDS: usize = 5;
+/// Letters in a keyword, by the same source.
+const MAX_KEYWORD: usize = 20;
 
 /// One thing that keeps a crate from being published, and how to mend it.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,6 +47,9 @@ pub(super) fn check(package: &Package, private: &[&str]) -> Vec<Finding> {
     }
     if package.repository.is_none() {
         say("metadata", "no repository: write `repository.workspace = true`");
+    }
+    for word in package.keywords.iter().filter(|word| word.len() > MAX_KEYWORD) {
+        say("metadata", &format!("the keyword `{word}` is longer than {MAX_KEYWORD} letters"));
     }
     for (key, words) in [("keywords", &package.keywords), ("categories", &package.categories)] {
         if words.is_empty() || words.len() > MAX_WORDS {
@@ -113,6 +118,7 @@ mod tests {
             ("repository", json!(null), "metadata"),
             ("keywords", json!([]), "metadata"),
             ("keywords", json!(["a", "b", "c", "d", "e", "f"]), "metadata"),
+            ("keywords", json!(["twenty-one-characters"]), "metadata"),
             ("categories", json!([]), "metadata"),
         ] {
             let found = found(&json!({ key: value }));

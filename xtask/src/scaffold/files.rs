@@ -42,6 +42,12 @@ const WIRE: &[Template] = templates!(
     "tests/laws.rs"
 );
 
+/// Every package carries them.
+const LICENCES: [Template; 2] = [
+    ("LICENSE-MIT", include_str!("../../../LICENSE-MIT")),
+    ("LICENSE-APACHE", include_str!("../../../LICENSE-APACHE")),
+];
+
 impl Speaks {
     /// The crates to make, those that are used first.
     pub(super) fn crates(self, name: &Name) -> Vec<String> {
@@ -67,6 +73,11 @@ impl Speaks {
             NewFile { path: format!("crates/{family}-{name}/{path}"), text: name.write_into(text, today) }
         };
         let mut files: Vec<NewFile> = self.templates().into_iter().map(write).collect();
+        let licences = self.crates(name).into_iter().flat_map(|krate| {
+            LICENCES
+                .map(|(path, text)| NewFile { path: format!("crates/{krate}/{path}"), text: text.to_owned() })
+        });
+        files.extend(licences);
         files.sort_by(|a, b| a.path.cmp(&b.path));
         files
     }
