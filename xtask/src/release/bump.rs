@@ -24,7 +24,8 @@ use crate::workspace::Workspace;
 ///
 /// Without `--execute` prints the difference and writes nothing. With it, commits exactly these files as `release: X.Y.Z`;
 /// if that fails, they are as before. Refuses when nothing is unreleased, the version is not above the present one, its tag
-/// is there, or something is not committed. The tag is a step of its own, or `--tag`.
+/// is there, or something is not committed. The first release of all may be the present version. The tag is a step of its
+/// own, or `--tag`.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  cargo xtask release bump minor\n  cargo xtask release bump 1.0.0-rc.1 --execute --tag\n\n\
@@ -57,7 +58,8 @@ pub(super) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let history = History::of(workspace)?;
     let old = workspace_version(&read(&workspace.root, "Cargo.toml")?)?;
     let new = args.level.after(&old);
-    ensure!(new > old, "{new} is not above {old}, the present version: take a higher one");
+    let is_first = new == old && history.last_release()?.is_none();
+    ensure!(new > old || is_first, "{new} is not above {old}, the present version: take a higher one");
     let tag = tag(&new);
     let is_free = history.tag_is_head(&tag)?.is_none();
     ensure!(is_free, "the tag {tag} is there already: take a higher version");

@@ -28,14 +28,14 @@ use crate::workspace::Workspace;
 
 /// Plan, prepare, check and publish a release; all of it a dry run unless told otherwise.
 ///
-/// All crates carry one version, that of the workspace, and the tag of version X.Y.Z is `vX.Y.Z`. A release is made in this
-/// order, and each command says what comes next:
+/// All crates carry one version, that of the workspace; the tag of version X.Y.Z is `vX.Y.Z`.
+/// A release is made in this order, and each command says what comes next:
 ///
-///   cargo xtask release plan                      what changed since the last tag, and the order of publishing
-///   cargo xtask release check                     packages, their size, licences and docs; whether they build as packed
-///   cargo xtask release bump minor --execute      version, requirements, Cargo.lock and changelog, in one commit
-///   git tag -a vX.Y.Z                             what is published is what this tag names
-///   cargo xtask release publish --execute         upload, one crate after another; run it again after a failure
+///   release plan                    what changed since the last tag, and the order of publishing
+///   release check                   packages: size, licences, docs, and whether they build
+///   release bump minor --execute    version, Cargo.lock and changelog, in one commit
+///   git tag -a vX.Y.Z               what is published is what this tag names
+///   release publish --execute       upload crate after crate; run it again after a failure
 ///
 /// Nothing is written, committed or sent without `--execute`.
 #[derive(Debug, clap::Args)]

@@ -60,6 +60,15 @@ fn executed_it_is_one_commit_that_cargo_agrees_with() {
 }
 
 #[test]
+fn the_first_release_of_all_may_be_the_present_version() {
+    let scene = scene();
+    let done = scene.release(&[&["bump", "0.1.0", "--execute", "--tag"][..], &DATE].concat());
+    assert!(done.is_well, "{}", done.err);
+    assert_eq!(scene.program("git", &["show", "--name-only", "--format=", "v0.1.0^{commit}"]).trim(), "CHANGELOG.md");
+    assert!(scene.read("CHANGELOG.md").contains("## 0.1.0 - 2026-11-21"));
+}
+
+#[test]
 fn the_tag_is_made_where_it_is_asked_for() {
     let scene = scene();
     assert!(scene.release(&["bump", "1.0.0-rc.1", "--execute", "--tag"]).is_well);
@@ -79,8 +88,9 @@ fn each_reason_not_to_release_is_one_error_and_changes_nothing() {
             ""
         );
     };
-    expect(&["0.1.0"], "0.1.0 is not above 0.1.0, the present version");
     expect(&["0.0.9"], "0.0.9 is not above 0.1.0, the present version");
+    scene.program("git", &["tag", "v0.0.1"]);
+    expect(&["0.1.0"], "0.1.0 is not above 0.1.0, the present version");
     scene.program("git", &["tag", "v0.2.0"]);
     expect(&["minor"], "the tag v0.2.0 is there already");
     scene.write("notes.txt", "mine\n");
