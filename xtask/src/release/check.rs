@@ -1,13 +1,13 @@
 //! `release check`: whether what would be published is fit to be.
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use cargo_metadata::Package;
 use serde_json::{Value, json};
 
 use super::counted;
 use super::order::is_published;
 use super::rules::{self, Finding};
-use super::semver_checks::{self, Reason, Verdict};
+use super::semver_checks::{Comparison, Reason};
 use super::tarball::{self, Tarball, Verify, kib};
 use crate::steps::Steps;
 use crate::workspace::Workspace;
@@ -53,7 +53,7 @@ pub(super) struct Args {
 struct Report<'a> {
     tarballs: Vec<Tarball<'a>>,
     findings: Vec<Finding>,
-    verdicts: Vec<(&'a Package, Verdict)>,
+    compared: Vec<&'a Package>,
     skipped: Vec<Skipped>,
 }
 
@@ -91,28 +91,50 @@ fn check<'a>(workspace: &'a Workspace, args: &Args, steps: &mut Steps) -> Result
         workspace.members().into_iter().partition(|p| is_published(p));
     let private: Vec<&str> = private.iter().map(|p| p.name.as_str()).collect();
     let mut report = Report::default();
-    report.findings = steps
-        .run("manifests", "", || Ok(packages.iter().flat_map(|p| rules::check(p, &private)).collect()))?;
-    let verify = if args.no_build { Verify::No } else { Verify::Build };
+    report.look(steps, "manifests", || {
+        Ok(packages.iter().flat_map(|package| rules::check(package, &private)).collect())
+    })?;
     if report.findings.iter().any(|finding| finding.rule == "dependency") {
         report.skip(steps, "packages", "cargo packs nothing before the dependencies found are mended", false);
     } else {
-        let name = if args.no_build { "packages" } else { "packages and building" };
-        let way_out = "Mend what cargo names above; a package must carry every file it is built from.";
-        let limit = u64::from(args.max_size) * 1024;
-        let registry = args.registry.as_deref();
-        report.tarballs =
-            steps.run(name, way_out, || tarball::pack(workspace, &packages, registry, verify))?;
-        for tarball in &report.tarballs {
-            report.findings.extend(tarball.findings(workspace, limit)?);
-        }
-        if args.no_build {
-            report.skip(steps, "building", "--no-build", true);
-        }
+        pack(workspace, args, steps, &packages, &mut report)?;
     }
-    report.verdicts = steps.run("interfaces", "", || semver_checks::check(workspace, &packages))?;
-    report.weigh_verdicts(steps);
+    let comparison = Comparison::of(workspace, &packages)?;
+    if !comparison.compared.is_empty() {
+        report.look(steps, "interfaces", || comparison.broken(workspace))?;
+    }
+    for (reason, names) in comparison.skipped {
+        let why = format!("{}: {}", reason.words(), names.join(", "));
+        report.skip(steps, "interfaces", why, reason == Reason::NoTool);
+    }
+    report.compared = comparison.compared;
     Ok(report)
+}
+
+fn pack<'a>(
+    workspace: &Workspace,
+    args: &Args,
+    steps: &mut Steps,
+    packages: &[&'a Package],
+    report: &mut Report<'a>,
+) -> Result<()> {
+    let (name, verify) =
+        if args.no_build { ("packing", Verify::No) } else { ("packing and building", Verify::Build) };
+    let way_out = "Mend what cargo names above; a package must carry every file it is built from.";
+    let registry = args.registry.as_deref();
+    report.tarballs = steps.run(name, way_out, || tarball::pack(workspace, packages, registry, verify))?;
+    if args.no_build {
+        report.skip(steps, "building", "--no-build", true);
+    }
+    let limit = u64::from(args.max_size) * 1024;
+    let tarballs = std::mem::take(&mut report.tarballs);
+    report.look(steps, "packages", || {
+        let findings: Result<Vec<_>> =
+            tarballs.iter().map(|tarball| tarball.findings(workspace, limit)).collect();
+        Ok(findings?.into_iter().flatten().collect())
+    })?;
+    report.tarballs = tarballs;
+    Ok(())
 }
 
 impl Report<'_> {
@@ -128,28 +150,27 @@ impl Report<'_> {
         self.skipped.push(Skipped { check, why, counts_if_strict });
     }
 
-    /// Makes findings of broken interfaces, and one line for each reason not to compare.
-    fn weigh_verdicts(&mut self, steps: &mut Steps) {
-        let mut reasons: Vec<(Reason, Vec<&str>)> = Vec::new();
-        for (package, verdict) in &self.verdicts {
-            match verdict {
-                Verdict::Compatible => {}
-                Verdict::Broken => {
-                    let text = "its interface is not compatible, see above: take a higher level, or keep what was there";
-                    self.findings.push(Finding::of(package, "semver", text));
-                }
-                Verdict::Skipped(reason) => match reasons.iter_mut().find(|(known, _)| known == reason) {
-                    Some((_, names)) => names.push(package.name.as_str()),
-                    None => reasons.push((reason.clone(), vec![package.name.as_str()])),
-                },
-            }
+    /// A step that fails where there are findings, and lets the next one look all the same.
+    ///
+    /// # Errors
+    /// When it could not look.
+    fn look(
+        &mut self,
+        steps: &mut Steps,
+        name: &str,
+        work: impl FnOnce() -> Result<Vec<Finding>>,
+    ) -> Result<()> {
+        let mut found = None;
+        let result = steps.run(name, "", || {
+            let findings = found.insert(work()?);
+            ensure!(findings.is_empty(), "{}", counted(findings.len(), "finding"));
+            Ok(())
+        });
+        match found {
+            Some(findings) => self.findings.extend(findings),
+            None => result?,
         }
-        for (reason, names) in reasons {
-            let why = format!("{}: {}", reason.words(), names.join(", "));
-            steps.skip("interfaces", &why);
-            let counts_if_strict = reason == Reason::NoTool;
-            self.skipped.push(Skipped { check: "interfaces", why, counts_if_strict });
-        }
+        Ok(())
     }
 
     fn is_incomplete(&self) -> bool {
@@ -185,13 +206,13 @@ impl Report<'_> {
             .map(|finding| json!({ "crate": finding.krate, "rule": finding.rule, "text": finding.text }));
         let skipped =
             self.skipped.iter().map(|skipped| json!({ "check": skipped.check, "why": skipped.why }));
-        let compared = self.verdicts.iter().filter(|(_, verdict)| !matches!(verdict, Verdict::Skipped(_)));
+        let compared = self.compared.iter().map(|package| package.name.as_str());
         json!({
             "ok": is_well,
             "strict": args.strict,
             "max_packed_bytes": u64::from(args.max_size) * 1024,
             "crates": crates.collect::<Vec<_>>(),
-            "compared": compared.map(|(package, _)| package.name.as_str()).collect::<Vec<_>>(),
+            "compared": compared.collect::<Vec<_>>(),
             "findings": findings.collect::<Vec<_>>(),
             "skipped": skipped.collect::<Vec<_>>(),
         })

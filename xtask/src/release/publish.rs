@@ -132,10 +132,9 @@ fn publish(order: &Order<'_>, registry: &Registry<'_>) -> Result<()> {
         anstream::println!("{words} has all {} already.", counted(there, "crate"));
         return Ok(());
     }
+    let (all, names) = (order.crates.len(), names.join(", "));
     anstream::println!(
-        "To {words}, which has {there} of {} already: {}",
-        order.crates.len(),
-        names.join(", ")
+        "To {words}, which has {there} of {all} crates. To be uploaded, in this order: {names}"
     );
     let mut steps = Steps::default();
     let result = missing.iter().try_for_each(|package| publish_one(&mut steps, registry, package));

@@ -7,15 +7,13 @@ use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use cargo_metadata::Package;
 use xshell::Shell;
 
 use crate::steps::is_watched;
 use crate::workspace::{Workspace, cargo};
 
-/// What cargo answers about a version that no index has.
-const UNKNOWN: &str = "could not find";
 /// What cargo says about a version that the index has, and a registry about one whose index is behind.
 const THERE: [&str; 2] = ["already exists", "already uploaded"];
 /// How many lines of what cargo says are kept to be read; it says the cause last.
@@ -64,14 +62,9 @@ impl<'a> Registry<'a> {
         let output = command.quiet().ignore_status().output().context("cargo cannot be started")?;
         let said = String::from_utf8_lossy(&output.stderr);
         if !output.status.success() {
-            let first =
-                || said.lines().next().unwrap_or("no reason given").trim_start_matches("error: ").to_owned();
-            let last = said.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-            return if said.contains(UNKNOWN) {
-                Ok(false)
-            } else {
-                Err(anyhow::anyhow!("{} cannot be asked for {asked}: {}: {last}", self.words(), first()))
-            };
+            let is_unknown = said.contains(&format!("could not find `{asked}`"));
+            ensure!(is_unknown, "{} cannot be asked for {asked}: {}", self.words(), cause(&said));
+            return Ok(false);
         }
         let known = String::from_utf8_lossy(&output.stdout);
         let repository = known.lines().find_map(|line| line.strip_prefix("repository: "));
@@ -98,16 +91,23 @@ impl<'a> Registry<'a> {
         if is_done {
             return Ok(Published::Now);
         }
-        if THERE.iter().any(|words| said.contains(words)) {
-            return Ok(Published::Before);
-        }
-        let cause = said.lines().rev().map(str::trim).find(|line| !line.is_empty());
-        bail!("{}", cause.unwrap_or("cargo gave no reason").trim_start_matches("error: "))
+        let cause = cause(&said);
+        ensure!(THERE.iter().any(|words| cause.contains(words)), cause);
+        Ok(Published::Before)
     }
 
     fn arguments(&self) -> Vec<&str> {
         self.name.into_iter().flat_map(|name| ["--registry", name]).collect()
     }
+}
+
+/// Cargo's last error and the innermost reason it gives, in one line.
+fn cause(said: &str) -> String {
+    let at = said.rfind("error: ").unwrap_or(0);
+    let error = said.get(at..).unwrap_or_default();
+    let first = error.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    let reason = error.rsplit_once("Caused by:\n").and_then(|(_, reason)| reason.lines().next());
+    [Some(first), reason].into_iter().flatten().map(str::trim).collect::<Vec<_>>().join(": ")
 }
 
 /// Runs `command` and passes on what it says as it says it; whether it succeeded, and the end of what it said.
@@ -128,4 +128,28 @@ fn heard(mut command: Command) -> Result<(bool, String)> {
     }
     let said: Vec<String> = said.into();
     Ok((child.wait()?.success(), said.join("\n")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cause_is_the_last_error_with_its_innermost_reason() {
+        for (said, expected) in [
+            (
+                "    Updating index\nerror: crate a@0.1.0 already exists on `local` index\n",
+                "crate a@0.1.0 already exists on `local` index",
+            ),
+            (
+                "error: failed to publish\n\nCaused by:\n  download failed\n\nCaused by:\n  [7] no connection\n  more\n",
+                "failed to publish: [7] no connection",
+            ),
+            ("error: one\nerror: two", "two"),
+            ("nothing of the kind\nat all", "nothing of the kind"),
+            ("", ""),
+        ] {
+            assert_eq!(cause(said), expected);
+        }
+    }
 }

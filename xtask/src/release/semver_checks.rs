@@ -4,15 +4,17 @@ use anyhow::{Context as _, Result};
 use cargo_metadata::{Package, TargetKind};
 
 use super::history::History;
+use super::rules::Finding;
 use crate::workspace::{Workspace, cargo};
 
-/// What became of the check of one crate.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    Compatible,
-    /// The tool has said what.
-    Broken,
-    Skipped(Reason),
+/// Which crates can be compared, and why the others cannot.
+#[derive(Debug, Default)]
+pub(super) struct Comparison<'a> {
+    /// The tag to compare with; none has crates below it if there is no tag.
+    tag: String,
+    pub(super) compared: Vec<&'a Package>,
+    /// Each reason once, with the names it holds for.
+    pub(super) skipped: Vec<(Reason, Vec<&'a str>)>,
 }
 
 /// Why a crate was not compared.
@@ -36,34 +38,57 @@ impl Reason {
     }
 }
 
-/// Compares each crate with what it was at the last tag.
-///
-/// # Errors
-/// When git or cargo cannot be asked; a broken interface is a [`Verdict`].
-pub(super) fn check<'a>(
-    workspace: &Workspace,
-    packages: &[&'a Package],
-) -> Result<Vec<(&'a Package, Verdict)>> {
-    let history = History::of(workspace)?;
-    let tag = history.last_release()?.map(|(_, tag)| tag);
-    let has_tool = is_installed(workspace)?;
-    let mut verdicts = Vec::new();
-    for package in packages {
-        let verdict = match (&tag, has_library(package)) {
-            (_, false) => Verdict::Skipped(Reason::NoLibrary),
-            (None, _) => Verdict::Skipped(Reason::NoTag),
-            (Some(tag), true) if !history.had(tag, &manifest(workspace, package)?)? => {
-                Verdict::Skipped(Reason::NewSince(tag.clone()))
-            }
-            (Some(_), true) if !has_tool => Verdict::Skipped(Reason::NoTool),
-            (Some(tag), true) => compare(workspace, package.name.as_str(), tag)?,
-        };
-        verdicts.push((*package, verdict));
+impl<'a> Comparison<'a> {
+    /// # Errors
+    /// When git or cargo cannot be asked.
+    pub(super) fn of(workspace: &Workspace, packages: &[&'a Package]) -> Result<Self> {
+        let history = History::of(workspace)?;
+        let tag = history.last_release()?.map(|(_, tag)| tag);
+        let has_tool = is_installed(workspace)?;
+        let mut comparison = Self { tag: tag.clone().unwrap_or_default(), ..Self::default() };
+        for package in packages {
+            let reason = match &tag {
+                _ if !has_library(package) => Reason::NoLibrary,
+                None => Reason::NoTag,
+                Some(tag) if !history.had(tag, &manifest(workspace, package)?)? => {
+                    Reason::NewSince(tag.clone())
+                }
+                Some(_) if !has_tool => Reason::NoTool,
+                Some(_) => {
+                    comparison.compared.push(package);
+                    continue;
+                }
+            };
+            comparison.skip(reason, package.name.as_str());
+        }
+        Ok(comparison)
     }
-    Ok(verdicts)
+
+    fn skip(&mut self, reason: Reason, name: &'a str) {
+        match self.skipped.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, names)) => names.push(name),
+            None => self.skipped.push((reason, vec![name])),
+        }
+    }
+
+    /// The crates whose interface is not what their version promises; the tool has said why.
+    ///
+    /// # Errors
+    /// When the tool cannot be started.
+    pub(super) fn broken(&self, workspace: &Workspace) -> Result<Vec<Finding>> {
+        let mut findings = Vec::new();
+        for package in &self.compared {
+            if !is_compatible(workspace, package.name.as_str(), &self.tag)? {
+                let text =
+                    "its interface is not compatible, see above: take a higher level, or keep what was there";
+                findings.push(Finding::of(package, "semver", text));
+            }
+        }
+        Ok(findings)
+    }
 }
 
-fn compare(workspace: &Workspace, name: &str, tag: &str) -> Result<Verdict> {
+fn is_compatible(workspace: &Workspace, name: &str, tag: &str) -> Result<bool> {
     let shell = workspace.shell()?;
     let command = cargo(&shell).args(["semver-checks", "--package", name, "--baseline-rev", tag]);
     anstream::eprintln!("$ {command}");
@@ -71,7 +96,7 @@ fn compare(workspace: &Workspace, name: &str, tag: &str) -> Result<Verdict> {
     let output = command.quiet().ignore_status().output()?;
     let report = [output.stdout, output.stderr].concat();
     anstream::eprint!("{}", String::from_utf8_lossy(&report));
-    Ok(if output.status.success() { Verdict::Compatible } else { Verdict::Broken })
+    Ok(output.status.success())
 }
 
 fn is_installed(workspace: &Workspace) -> Result<bool> {

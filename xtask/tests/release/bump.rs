@@ -64,7 +64,10 @@ fn the_first_release_of_all_may_be_the_present_version() {
     let scene = scene();
     let done = scene.release(&[&["bump", "0.1.0", "--execute", "--tag"][..], &DATE].concat());
     assert!(done.is_well, "{}", done.err);
-    assert_eq!(scene.program("git", &["show", "--name-only", "--format=", "v0.1.0^{commit}"]).trim(), "CHANGELOG.md");
+    assert_eq!(
+        scene.program("git", &["show", "--name-only", "--format=", "v0.1.0^{commit}"]).trim(),
+        "CHANGELOG.md"
+    );
     assert!(scene.read("CHANGELOG.md").contains("## 0.1.0 - 2026-11-21"));
 }
 

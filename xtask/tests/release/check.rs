@@ -58,7 +58,7 @@ fn a_package_that_lacks_a_file_it_is_built_from_is_found_by_building_it() {
     scene.replace("crates/tin-wire/Cargo.toml", "[package]\n", "[package]\nexclude = [\"facts.txt\"]\n");
     scene.commit("facts");
     let failed = check(&scene, &[]);
-    assert!(failed.error().starts_with("error: step `packages and building` failed"), "{}", failed.err);
+    assert!(failed.error().starts_with("error: step `packing and building` failed"), "{}", failed.err);
     assert!(failed.err.contains("facts.txt"), "{}", failed.err);
 }
 
