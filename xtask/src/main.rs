@@ -1,8 +1,8 @@
 //! `cargo xtask`: every chore of this workspace as one command a file.
 //!
 //! Needs nothing but cargo. Tools that make a chore nicer (nextest) are used when they are there.
-//! Only two want more: [`real`] Python with `venv`, and a package index to fetch a small model from; [`e2e`] Node, a browser
-//! and Redis as well.
+//! Only three want more: [`real`] Python with `venv`, and a package index to fetch a small model from; [`e2e`] Node, a browser
+//! and Redis as well; [`release`] git, and in the end a registry.
 //!
 //! Exit codes are the same for all commands: 0 all is well, 1 something failed and was named, 2 the
 //! command line was not understood.
@@ -16,6 +16,7 @@ mod features;
 mod floors;
 mod load;
 mod real;
+mod release;
 mod scaffold;
 mod steps;
 mod test;
@@ -55,6 +56,7 @@ enum Command {
     Real(real::Args),
     E2e(e2e::Args),
     NewProvider(scaffold::Args),
+    Release(release::Args),
 }
 
 fn main() -> ExitCode {
@@ -73,6 +75,7 @@ fn main() -> ExitCode {
         Command::Real(args) => real::run(&args),
         Command::E2e(args) => e2e::run(&args),
         Command::NewProvider(args) => scaffold::run(&args),
+        Command::Release(args) => release::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -97,7 +100,9 @@ mod tests {
 
     #[test]
     fn every_command_says_when_to_use_it_and_how_it_exits() {
-        for command in Cli::command().get_subcommands() {
+        let cli = Cli::command();
+        let below = cli.get_subcommands().flat_map(clap::Command::get_subcommands);
+        for command in cli.get_subcommands().chain(below) {
             let name = command.get_name();
             assert!(command.get_long_about().is_some(), "{name} has one line of help and no more");
             let exits = command.get_after_help().map(ToString::to_string).unwrap_or_default();

@@ -78,3 +78,7 @@ pub use runner::{Capabilities, ModelRunner, RunnerInfo};
 pub use tool::{FunctionTool, ToolCall, ToolCallDelta, ToolChoice, ToolKind, ToolSpec};
 pub use usage::Usage;
 pub use wire::{Wire, WireFormat};
+
+#[cfg(doctest)] // the examples of the README
+#[doc = include_str!("../README.md")]
+struct Readme;

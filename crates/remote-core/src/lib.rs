@@ -70,3 +70,7 @@ pub use runner::{RemoteRunner, RemoteRunnerBuilder};
 pub use settings::MemberDocs;
 pub use site::{Site, SiteSettings};
 pub use transport::{HttpTransport, Transport, TransportBody, TransportError, TransportFault};
+
+#[cfg(doctest)] // the examples of the README
+#[doc = include_str!("../README.md")]
+struct Readme;

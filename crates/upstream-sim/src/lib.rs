@@ -74,3 +74,7 @@ mod sim;
 pub use behaviour::Behaviour;
 pub use record::{Answered, Recorded};
 pub use sim::{Sim, SimBuilder};
+
+#[cfg(doctest)] // the examples of the README
+#[doc = include_str!("../README.md")]
+struct Readme;

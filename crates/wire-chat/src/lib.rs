@@ -45,3 +45,7 @@ pub use dialect::{
     Bounds, ChatDialect, DeveloperRole, EmbedDialect, ImageForm, LogprobsForm, ModelRule, OnUnsupported,
     ReasoningReturn, TokenLimit, ToolCallIds, is_reasoning_model,
 };
+
+#[cfg(doctest)] // the examples of the README
+#[doc = include_str!("../README.md")]
+struct Readme;

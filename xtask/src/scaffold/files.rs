@@ -42,6 +42,12 @@ const WIRE: &[Template] = templates!(
     "tests/laws.rs"
 );
 
+/// Every package carries them.
+const LICENCES: [Template; 2] = [
+    ("LICENSE-MIT", include_str!("../../../LICENSE-MIT")),
+    ("LICENSE-APACHE", include_str!("../../../LICENSE-APACHE")),
+];
+
 impl Speaks {
     /// The crates to make, those that are used first.
     pub(super) fn crates(self, name: &Name) -> Vec<String> {
@@ -67,6 +73,11 @@ impl Speaks {
             NewFile { path: format!("crates/{family}-{name}/{path}"), text: name.write_into(text, today) }
         };
         let mut files: Vec<NewFile> = self.templates().into_iter().map(write).collect();
+        let licences = self.crates(name).into_iter().flat_map(|krate| {
+            LICENCES
+                .map(|(path, text)| NewFile { path: format!("crates/{krate}/{path}"), text: text.to_owned() })
+        });
+        files.extend(licences);
         files.sort_by(|a, b| a.path.cmp(&b.path));
         files
     }
@@ -127,6 +138,25 @@ mod tests {
                 assert!(!all.contains("acme") && !all.contains("2000-01-01"), "{}", file.path);
                 assert!(!all.contains("my-cloud_") && !all.contains("_my-cloud"), "{}", file.path);
                 assert!(file.text.ends_with('\n') && !file.text.ends_with("\n\n"), "{}", file.path);
+            }
+        }
+    }
+
+    #[test]
+    fn every_new_crate_has_what_a_package_must_carry() {
+        for speaks in [Speaks::Chat, Speaks::Own] {
+            let name = name("my-cloud");
+            let files = speaks.files(&name, "2026-11-21");
+            for krate in speaks.crates(&name) {
+                let text = |file: &str| {
+                    let path = format!("crates/{krate}/{file}");
+                    files.iter().find(|file| file.path == path).map(|file| file.text.as_str()).unwrap()
+                };
+                assert!(text("LICENSE-MIT").contains("MIT") && text("LICENSE-APACHE").contains("Apache"));
+                assert!(text("README.md").starts_with(&format!("# {krate}\n")));
+                for key in ["description", "keywords", "categories", "license", "repository"] {
+                    assert!(text("Cargo.toml").contains(&format!("\n{key}")), "{krate} has no {key}");
+                }
             }
         }
     }

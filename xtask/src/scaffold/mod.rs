@@ -155,7 +155,7 @@ fn test(workspace: &Workspace, plan: &Plan, is_quiet: bool) -> Result<()> {
 
 /// Today in UTC, as `2026-11-21`.
 #[expect(clippy::disallowed_methods, reason = "xtask is a shell: it owns the clock it dates files from")]
-fn today() -> String {
+pub(crate) fn today() -> String {
     let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
     now.split('T').next().unwrap_or_default().to_owned()
 }
