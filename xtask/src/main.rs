@@ -14,6 +14,7 @@ mod e2e;
 mod features;
 mod floors;
 mod load;
+mod prices;
 mod real;
 mod scaffold;
 mod steps;
@@ -50,6 +51,7 @@ enum Command {
     Docs(docs::Args),
     Bench(bench::Args),
     Load(load::Args),
+    Prices(prices::Args),
     Real(real::Args),
     E2e(e2e::Args),
     NewProvider(scaffold::Args),
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         Command::Docs(args) => docs::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Load(args) => load::run(&args),
+        Command::Prices(args) => prices::run(&args),
         Command::Real(args) => real::run(&args),
         Command::E2e(args) => e2e::run(&args),
         Command::NewProvider(args) => scaffold::run(&args),
