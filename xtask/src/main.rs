@@ -9,6 +9,8 @@
 
 mod bench;
 mod ci;
+mod completions;
+mod dist;
 mod docs;
 mod e2e;
 mod features;
@@ -50,6 +52,8 @@ enum Command {
     Floors(floors::Args),
     Docs(docs::Args),
     Bench(bench::Args),
+    Completions(completions::Args),
+    Dist(dist::Args),
     Load(load::Args),
     Prices(prices::Args),
     Real(real::Args),
@@ -65,6 +69,8 @@ fn main() -> ExitCode {
         Command::Floors(args) => floors::run(&args),
         Command::Docs(args) => docs::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Dist(args) => dist::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Prices(args) => prices::run(&args),
         Command::Real(args) => real::run(&args),
