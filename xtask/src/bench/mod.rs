@@ -32,8 +32,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", requires = "against", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
     passes: u16,
     /// Arguments for the benchmark itself
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    args: Vec<String>,
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+    handed_over: Vec<String>,
 }
 
 fn above_zero(text: &str) -> Result<f64, String> {
@@ -43,10 +43,15 @@ fn above_zero(text: &str) -> Result<f64, String> {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let workspace = Workspace::load()?;
-    let with_gateway = asks_for_the_gateway(&args.args);
+    let with_gateway = asks_for_the_gateway(&args.handed_over);
     if let Some(revision) = &args.against {
-        let against =
-            Against { revision, passes: args.passes, most: args.fail_above, with_gateway, args: &args.args };
+        let against = Against {
+            revision,
+            passes: args.passes,
+            most: args.fail_above,
+            with_gateway,
+            args: &args.handed_over,
+        };
         let mut steps = Steps::default();
         let result = against.run(&workspace, &mut steps);
         anstream::eprintln!("{}", steps.table());
@@ -57,7 +62,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         // A process of its own, which the benchmark looks for beside itself.
         cargo(&shell).args(["build", "--release", "-p", "infer-cmd"]).run()?;
     }
-    cargo(&shell).args(["run", "--release", "-p", "infer-bench", "--"]).args(&args.args).run()?;
+    cargo(&shell).args(["run", "--release", "-p", "infer-bench", "--"]).args(&args.handed_over).run()?;
     Ok(())
 }
 

@@ -47,7 +47,8 @@ impl<'a> Debian<'a> {
         let target = &release.target;
         let processor = target.split('-').next().unwrap_or_default();
         let known = ARCHITECTURES.iter().find(|(name, _)| *name == processor).map(|(_, debian)| *debian);
-        let Some(architecture) = known.filter(|_| target.contains("-linux-")) else {
+        // Static programs for musl run on Debian too; a second package of the same name would take the place of this.
+        let Some(architecture) = known.filter(|_| target.contains("-linux-gnu")) else {
             return Err(format!("{target} is none of Debian's architectures"));
         };
         let depends = libraries::packages(&release.binary).map_err(|error| format!("{error:#}"))?;
@@ -273,6 +274,7 @@ mod tests {
         for (target, binary, part) in [
             ("x86_64-apple-darwin", program(), "none of Debian's"),
             ("x86_64-pc-windows-msvc", program(), "none of Debian's"),
+            ("x86_64-unknown-linux-musl", program(), "none of Debian's"),
             ("wasm32-unknown-linux-gnu", program(), "none of Debian's"),
             ("x86_64-unknown-linux-gnu", b"#!/bin/sh".to_vec(), "magic"),
         ] {

@@ -22,7 +22,7 @@ use xshell::cmd;
 use self::deb::Debian;
 use self::linked::Linked;
 use self::release::Release;
-use crate::completions::{self, Texts};
+use crate::completions::{self, Texts, said};
 use crate::steps::Steps;
 use crate::workspace::{Workspace, cargo};
 
@@ -33,7 +33,7 @@ const FEATURES: &str = "otel";
 ///
 /// Builds `infer` as the release profile has it and writes, for one target: a tar.gz with the binary,
 /// licences, the notices of all crates in it, manual pages and completions; a .deb where the target is
-/// Linux; a CycloneDX bill of exactly the crates that are linked; SHA256SUMS over all that lies in the
+/// GNU/Linux; a CycloneDX bill of exactly the crates that are linked; SHA256SUMS over all that lies in the
 /// folder, which `sha256sum -c` verifies. Then the binaries are unpacked again and asked for their version.
 ///
 /// Two runs on one commit write the same bytes: times are that of SOURCE_DATE_EPOCH, or of the commit.
@@ -70,7 +70,6 @@ fn write(workspace: &Workspace, steps: &mut Steps, args: &Args) -> Result<Vec<Pa
     let out = args.out.clone().unwrap_or_else(|| workspace.target().join("dist"));
     let compiler = Compiler::of(workspace)?;
     let target = args.target.as_deref().unwrap_or(&compiler.host).to_owned();
-    let is_host = target == compiler.host;
     let shown = out.display();
     anstream::eprintln!(
         "Builds infer for {target}, and writes archive, package, bill and checksums to {shown}.\n"
@@ -79,10 +78,15 @@ fn write(workspace: &Workspace, steps: &mut Steps, args: &Args) -> Result<Vec<Pa
     let binary = steps.run("build infer", "Repeat the `cargo build` line above.", || {
         build(workspace, args.target.as_deref())
     })?;
+    // One for another machine may, as a static one does; then it need not be asked in its place.
+    let runs_here = said(&binary, &["--version"]).is_ok();
     let texts = steps.run("completions and manual", "See `cargo xtask completions`.", || {
         // A binary for another machine does not run here; its pages are those of any other.
-        let asked =
-            if is_host { binary.clone() } else { completions::build(workspace, &["--features", FEATURES])? };
+        let asked = if runs_here {
+            binary.clone()
+        } else {
+            completions::build(workspace, &["--features", FEATURES])?
+        };
         Texts::of(&asked)
     })?;
     let linked = steps.run("what is linked", "Repeat with `cargo tree -p infer-cmd`.", || {
@@ -115,7 +119,7 @@ fn write(workspace: &Workspace, steps: &mut Steps, args: &Args) -> Result<Vec<Pa
     written.push(steps.run("checksums", "Remove what does not belong into the folder.", || {
         put(&out, checksums::NAME, checksums::of(&out)?.as_bytes())
     })?);
-    if is_host {
+    if runs_here {
         steps.run("try", "Unpack it by hand and look; it is left where it is.", || {
             trial::run(&release, written.first().map(PathBuf::as_path), package.as_deref())
         })?;

@@ -38,14 +38,23 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Action {
     /// Check that every table can be read, is in order, and names its source and its day
+    ///
+    /// Rows stand by model and tier, each once, with the shortest numbers, so that a change of a price is a
+    /// change of one line. A table that is half a year old is remarked on; it fails only when asked to.
+    #[command(after_help = "Exit codes: 0 all are in order, 1 there are faults, 2 bad command line.")]
     Check {
-        /// Fail when a table was read more days ago than this; without it, age is only remarked on
+        /// Fail when a table was read more days ago than this
         #[arg(long, value_name = "N")]
         max_age_days: Option<u32>,
     },
     /// Show what changed from one table to another, rate by rate
+    ///
+    /// Each is a file, or REVISION:PATH as git writes it. Days and sources are shown and not compared.
+    #[command(
+        after_help = "Exit codes: 0 shown, whether or not they differ, 1 a table cannot be read, 2 bad command line."
+    )]
     Diff {
-        /// The table before: a file, or REVISION:PATH as git writes it
+        /// The table before
         a: String,
         /// The table after
         b: String,
@@ -57,16 +66,19 @@ enum Action {
     ///
     /// A model among the new rows has all its rows replaced; the others stay as they are. The table
     /// takes over the day of the new rows, and their source where they name one.
+    #[command(
+        after_help = "Exit codes: 0 shown or written, 1 the rows cannot be read or are older, 2 bad command line."
+    )]
     Update {
         /// The table to change
         file: PathBuf,
         /// The new rows, in the same format; standard input if nothing is said
         #[arg(long, value_name = "NEW")]
         from: Option<PathBuf>,
-        /// The day the new rows were read, where they do not say so themselves
+        /// The day the new rows were read; goes before what they say themselves
         #[arg(long, value_name = "YYYY-MM-DD")]
         as_of: Option<String>,
-        /// Where the new rows were read, where they do not say so themselves
+        /// Where the new rows were read; goes before what they say themselves
         #[arg(long, value_name = "TEXT")]
         source: Option<String>,
         /// Write the table

@@ -1,11 +1,13 @@
 //! `cargo xtask tidy`: house rules that no compiler checks.
 //!
 //! Each rule is a pure function from text to findings; this file reads the text. [`sources`] has the
-//! rules for Rust files, [`manifests`] those for `Cargo.toml`, [`repository`] the rest.
+//! rules for Rust files, [`manifests`] those for `Cargo.toml`, [`workflows`] those for the
+//! machines of others, [`repository`] the rest.
 
 mod manifests;
 mod repository;
 mod sources;
+mod workflows;
 
 use std::fmt;
 use std::fs;
@@ -18,7 +20,7 @@ use crate::workspace::{Workspace, cargo};
 ///
 /// Every module says what it is for; files stay short and providers thin; nothing panics on purpose
 /// outside tests; a left-over carries an issue number; versions stand in one place; the README names
-/// every crate. All findings are listed at once, as `file:line: what and how to mend it`.
+/// every crate; workflows are pinned and call xtask. All findings are listed at once, as `file:line: what and how to mend it`.
 ///
 /// `--bless` first writes what is generated (docs/errors.md) and then checks.
 /// It is part of `cargo xtask ci`.
@@ -92,6 +94,9 @@ pub(crate) fn check_files(workspace: &Workspace, files: Vec<String>) -> Result<(
         findings.extend(sources::check(file, text));
         if file.ends_with("Cargo.toml") && file != "Cargo.toml" {
             findings.extend(manifests::check(file, text, &crates)?);
+        }
+        if workflows::is_workflow(file) {
+            findings.extend(workflows::check(file, text));
         }
         if file == "README.md" {
             findings.extend(repository::readme_lists_every_crate(text, &crates));
