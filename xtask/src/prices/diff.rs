@@ -29,6 +29,9 @@ pub(super) struct Diff {
     removed: BTreeSet<String>,
 }
 
+/// Tiers in the order of a file; those for long inputs follow.
+const NAMED_TIERS: [&str; 4] = ["standard", "batch", "flex", "priority"];
+
 /// Where a rate stands in a file, then what names it.
 type Place = (String, usize, String, usize, &'static str);
 
@@ -114,12 +117,9 @@ impl Diff {
 fn rates_of(table: &PriceTable) -> BTreeMap<Place, f64> {
     let mut rates = BTreeMap::new();
     for (model, price) in table.iter() {
-        for (row, (tier, of_tier)) in tiers(price).into_iter().enumerate() {
+        for (tier, of_tier) in tiers(price) {
             // A tier keeps its place whether or not those before it are there.
-            let row = ["standard", "batch", "flex", "priority"]
-                .iter()
-                .position(|name| *name == tier)
-                .unwrap_or(4 + row);
+            let row = NAMED_TIERS.iter().position(|name| *name == tier).unwrap_or(NAMED_TIERS.len());
             for (column, (rate, value)) in columns(&of_tier).into_iter().enumerate() {
                 if let Some(value) = value {
                     rates.insert((model.to_owned(), row, tier.clone(), column, rate), value);
@@ -204,6 +204,14 @@ mod tests {
                 "8 rates changed of 3 models; 1 new, 1 gone.",
             ]
         );
+    }
+
+    #[test]
+    fn rates_for_long_inputs_are_the_same_whichever_tiers_stand_before_them() {
+        let before = table("a\tstandard\t1\t-\t-\t1\na\tlong>9\t2\t-\t-\t2\n");
+        let after = table("a\tstandard\t1\t-\t-\t1\na\tbatch\t1\t-\t-\t1\na\tlong>9\t2\t-\t-\t2\n");
+        let tiers: Vec<_> = Diff::between(&before, &after).changes.into_iter().map(|c| c.tier).collect();
+        assert_eq!(tiers, ["batch", "batch"]);
     }
 
     #[test]

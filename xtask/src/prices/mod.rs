@@ -64,8 +64,9 @@ enum Action {
     },
     /// Put new rows into a table; shows what would change, and writes it when told to
     ///
-    /// A model among the new rows has all its rows replaced; the others stay as they are. The table
-    /// takes over the day of the new rows, and their source where they name one.
+    /// A new row takes the place of the one of the same model and tier; all others stay as they are. A
+    /// model needs its standard row among the new ones. The table takes over their day, and their source
+    /// where they name one. What is no longer sold is taken out by hand.
     #[command(
         after_help = "Exit codes: 0 shown or written, 1 the rows cannot be read or are older, 2 bad command line."
     )]

@@ -1,7 +1,7 @@
 //! New rows for a price table.
 
 use anyhow::{Result, anyhow, bail, ensure};
-use infer_core::PriceTable;
+use infer_core::{Price, PriceTable};
 
 use super::check::day;
 use super::table::{PriceFile, comment};
@@ -48,7 +48,7 @@ impl Incoming {
         Ok(Self { prices, source: source.map(str::to_owned) })
     }
 
-    /// `file` with these rows in it: models that are named here have all their rows replaced.
+    /// `file` with these rows in place of those of the same model and tier; every other row stays.
     ///
     /// # Errors
     /// When the rows are older than the table.
@@ -58,19 +58,36 @@ impl Incoming {
         ensure!(is.as_str() >= was, "the new rows are of {is}, and the table is already of {was}");
         let source = self.source.unwrap_or_else(|| file.prices().source().to_owned());
         let mut prices = file.prices().clone();
-        prices.merge(self.prices);
+        for (model, new) in self.prices.iter() {
+            let old = prices.iter().find(|(name, _)| *name == model).map(|(_, price)| *price);
+            let price = old.map_or(*new, |old| laid_over(old, new));
+            prices.set(model, price).map_err(|fault| anyhow!("{model}: {fault}"))?;
+        }
         file.with(prices, &is, &source).map_err(|error| anyhow!("{}", error.what))
     }
 }
 
+/// A tier that the new rows do not name keeps its rates: a page for one tier says nothing of the others.
+fn laid_over(old: Price, new: &Price) -> Price {
+    let mut price = *new;
+    price.batch = new.batch.or(old.batch);
+    price.flex = new.flex.or(old.flex);
+    price.priority = new.priority.or(old.priority);
+    price.long_context = new.long_context.or(old.long_context);
+    price
+}
+
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::BTreeMap;
+
+    use infer_core::Rates;
 
     use proptest::prelude::*;
 
-    use super::super::diff::Diff;
+    use super::super::diff::{Change, Diff};
     use super::super::table::tests::file;
+    use super::super::table::tiers;
     use super::*;
 
     fn parse(text: &str) -> Result<Incoming> {
@@ -78,6 +95,20 @@ mod tests {
     }
 
     const OLD: &str = "# USD\n# source: page\n# as-of: 2026-01-01\n# columns\na\tstandard\t1\t-\t-\t2\na\tbatch\t0.5\t-\t-\t1\nb\tstandard\t3\t-\t-\t4\n";
+
+    /// Tiers have their names, and a model has one limit for long inputs whatever it is.
+    fn slot(tier: &str) -> String {
+        if tier.starts_with("long>") { "long".to_owned() } else { tier.to_owned() }
+    }
+
+    /// A table as its rows, by model and place.
+    fn rows(table: &PriceTable) -> BTreeMap<(String, String), (String, Rates)> {
+        let of = |(model, price): (&str, &Price)| -> Vec<_> {
+            let rows = tiers(price).into_iter();
+            rows.map(|(tier, rates)| ((model.to_owned(), slot(&tier)), (tier, rates))).collect()
+        };
+        table.iter().flat_map(of).collect()
+    }
 
     proptest! {
         // Whatever is put in, the table afterwards has the new rows as they came and every other row as it was.
@@ -88,14 +119,15 @@ mod tests {
             let after = Incoming::parse(&new.write(), given).unwrap().into(&old).unwrap();
             prop_assert_eq!(after.prices().as_of(), "2027-01-01");
 
-            let named: BTreeSet<&str> = new.prices().iter().map(|(model, _)| model).collect();
-            let diff = Diff::between(old.prices(), after.prices());
+            let mut expected = rows(old.prices());
+            expected.extend(rows(new.prices()));
+            prop_assert_eq!(rows(after.prices()), expected);
+
+            // What the diff shows is what was asked for: rows that are new or not as they were.
             let asked = Diff::between(old.prices(), new.prices());
-            let asked: Vec<_> = asked.changes.into_iter().filter(|c| named.contains(c.model.as_str())).collect();
-            prop_assert_eq!(diff.changes, asked);
-            for (model, price) in new.prices().iter() {
-                prop_assert_eq!(after.prices().iter().find(|(name, _)| *name == model), Some((model, price)));
-            }
+            let is_named = |c: &Change| rows(new.prices()).contains_key(&(c.model.clone(), slot(&c.tier)));
+            let asked: Vec<_> = asked.changes.into_iter().filter(is_named).collect();
+            prop_assert_eq!(Diff::between(old.prices(), after.prices()).changes, asked);
             prop_assert_eq!(PriceFile::parse(&after.write()).unwrap(), after);
         }
     }
@@ -106,7 +138,7 @@ mod tests {
         let new = parse("# as-of: 2026-02-03\naa\tstandard\t9\t-\t-\t9\na\tstandard\t7\t-\t-\t8\n").unwrap();
         assert_eq!(
             new.into(&old).unwrap().write(),
-            "# USD\n# source: page\n# as-of: 2026-02-03\n# columns\na\tstandard\t7\t-\t-\t8\naa\tstandard\t9\t-\t-\t9\n\
+            "# USD\n# source: page\n# as-of: 2026-02-03\n# columns\na\tstandard\t7\t-\t-\t8\na\tbatch\t0.5\t-\t-\t1\naa\tstandard\t9\t-\t-\t9\n\
              b\tstandard\t3\t-\t-\t4\n"
         );
     }
