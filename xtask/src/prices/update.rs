@@ -59,7 +59,7 @@ impl Incoming {
         let source = self.source.unwrap_or_else(|| file.prices().source().to_owned());
         let mut prices = file.prices().clone();
         for (model, new) in self.prices.iter() {
-            let old = prices.iter().find(|(name, _)| *name == model).map(|(_, price)| *price);
+            let old = prices.iter().find(|(name, _)| *name == model).map(|(_, price)| price);
             let price = old.map_or(*new, |old| laid_over(old, new));
             prices.set(model, price).map_err(|fault| anyhow!("{model}: {fault}"))?;
         }
@@ -68,7 +68,7 @@ impl Incoming {
 }
 
 /// A tier that the new rows do not name keeps its rates: a page for one tier says nothing of the others.
-fn laid_over(old: Price, new: &Price) -> Price {
+fn laid_over(old: &Price, new: &Price) -> Price {
     let mut price = *new;
     price.batch = new.batch.or(old.batch);
     price.flex = new.flex.or(old.flex);
