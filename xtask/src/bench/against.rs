@@ -19,6 +19,8 @@ pub(super) struct Against<'a> {
     /// The ratio above which it fails.
     pub(super) most: Option<f64>,
     pub(super) with_gateway: bool,
+    /// Where both are built.
+    pub(super) target: &'a Path,
     /// For the benchmark.
     pub(super) args: &'a [String],
 }
@@ -29,7 +31,7 @@ impl Against<'_> {
         for taken in ["--json", "--check"] {
             ensure!(!self.args.iter().any(|arg| arg == taken), "{taken} and --against do not go together");
         }
-        let home = workspace.target().join("against");
+        let home = self.target.join("against");
         let commit = commit(workspace, self.revision)?;
         let (tree, short) = (home.join("tree"), commit.get(..10).unwrap_or(&commit));
         anstream::eprintln!(
@@ -82,9 +84,9 @@ impl Against<'_> {
         let programs = [("infer-bench", "infer-bench"), ("infer-cmd", "infer")];
         for (package, program) in programs.into_iter().take(if self.with_gateway { 2 } else { 1 }) {
             let command = cargo(&shell).args(["build", "--release", "-p", package]);
-            command.env("CARGO_TARGET_DIR", workspace.target()).run()?;
+            command.env("CARGO_TARGET_DIR", self.target).run()?;
             let program = format!("{program}{}", std::env::consts::EXE_SUFFIX);
-            let built = workspace.target().join("release").join(&program);
+            let built = self.target.join("release").join(&program);
             let copy = folder.join(&program);
             fs::copy(&built, &copy)
                 .with_context(|| format!("cannot copy {} to {}", built.display(), copy.display()))?;
@@ -135,5 +137,75 @@ fn remove(workspace: &Workspace, tree: &Path) {
             "note: {} was left behind: remove it, and run `git worktree prune`",
             tree.display()
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A checkout whose benchmark says that a call takes so long, one commit for each.
+    fn checkout_of(medians: &[&str]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        let shell = xshell::Shell::new().unwrap();
+        shell.change_dir(root.path());
+        shell
+            .write_file("Cargo.toml", "[workspace]\nmembers = [\"infer-bench\"]\nresolver = \"3\"\n")
+            .unwrap();
+        let package = "[package]\nname = \"infer-bench\"\nversion = \"0.1.0\"\nedition = \"2024\"\n";
+        shell.write_file("infer-bench/Cargo.toml", package).unwrap();
+        cmd!(shell, "git init --quiet").run().unwrap();
+        for median in medians {
+            let rows = format!(
+                r#"{{"rows":[{{"scenario":"unary","per":"call","unit":"µs","ours":{{"median":{median}}}}}]}}"#
+            );
+            shell
+                .write_file(
+                    "infer-bench/src/main.rs",
+                    format!("fn main() {{ println!({:?}) }}", rows.replace('{', "{{").replace('}', "}}")),
+                )
+                .unwrap();
+            cmd!(shell, "git add --all").run().unwrap();
+            let who = ["-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false"];
+            cmd!(shell, "git {who...} commit --quiet --message {median}").run().unwrap();
+        }
+        root
+    }
+
+    #[test]
+    fn two_revisions_are_built_and_compared_and_no_worktree_is_left() {
+        let root = checkout_of(&["2.0", "3.0"]);
+        let workspace = Workspace::at(root.path()).unwrap();
+        let target = root.path().join("target");
+        let against = |revision, most| {
+            let args = &[];
+            Against { revision, passes: 1, most, with_gateway: false, target: &target, args }
+                .run(&workspace, &mut Steps::default())
+        };
+        against("HEAD~1", None).unwrap();
+        let error = format!("{:#}", against("HEAD~1", Some(1.4)).unwrap_err());
+        assert_eq!(error, "above 1.4 times what HEAD~1 took: unary, call: 1.500");
+        against("HEAD", Some(1.0)).unwrap();
+        let error = format!("{:#}", against("no-such-branch", None).unwrap_err());
+        assert!(error.starts_with("--against no-such-branch: git knows no such commit"), "{error}");
+        let shell = workspace.shell().unwrap();
+        assert_eq!(cmd!(shell, "git worktree list").read().unwrap().lines().count(), 1);
+    }
+
+    #[test]
+    fn what_the_comparison_needs_for_itself_cannot_be_asked_for() {
+        let root = checkout_of(&["1.0"]);
+        let workspace = Workspace::at(root.path()).unwrap();
+        let args = &["--json".to_owned()];
+        let against = Against {
+            revision: "HEAD",
+            passes: 1,
+            most: None,
+            with_gateway: false,
+            target: root.path(),
+            args,
+        };
+        let error = against.run(&workspace, &mut Steps::default()).unwrap_err().to_string();
+        assert_eq!(error, "--json and --against do not go together");
     }
 }

@@ -50,6 +50,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             passes: args.passes,
             most: args.fail_above,
             with_gateway,
+            target: workspace.target(),
             args: &args.handed_over,
         };
         let mut steps = Steps::default();
