@@ -26,6 +26,7 @@ fn write_below(command: &Command, folder: &Path) -> io::Result<()> {
     for below in command.get_subcommands().filter(|below| !below.is_hide_set()) {
         write_below(below, folder)?;
     }
-    let page = Man::new(command.clone()).source(SOURCE).manual("User Commands");
+    // Left out, the day would let what follows it move up one place.
+    let page = Man::new(command.clone()).date(" ").source(SOURCE).manual("User Commands");
     page.generate_to(folder).map(|_| ())
 }

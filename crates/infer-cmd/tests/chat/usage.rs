@@ -100,9 +100,9 @@ fn every_command_has_a_manual_page_that_names_its_flags_and_its_origin() {
     ] {
         let page = page(name);
         assert!(page.contains(part), "{name} does not name {part}: {page}");
-        let origin = format!("\"infer {}\"", env!("CARGO_PKG_VERSION"));
-        let title = page.lines().find(|line| line.starts_with(".TH")).unwrap();
-        assert!(title.contains(&origin), "{name}: {title}");
+        // A field that is empty lets those after it move up one place.
+        let title = format!(".TH {name} 1 \" \" \"infer {}\" \"User Commands\"", env!("CARGO_PKG_VERSION"));
+        assert!(page.lines().any(|line| line == title), "{name}: {page}");
     }
     assert!(!out.join("infer-help.1").exists());
 }
