@@ -1,7 +1,7 @@
 //! `cargo xtask prices`: the price tables of the providers, checked, compared and brought up to date.
 //!
-//! [`table`] is a file and how it is written, [`diff`] what differs between two, [`check`] what every file must hold to
-//! and [`update`] how new rows come in. All of them are pure; this file reads, asks and writes.
+//! [`table`] is a file and how it is written, [`mod@diff`] what differs between two, [`mod@check`] what every file must hold to
+//! and [`mod@update`] how new rows come in. All of them are pure; this file reads, asks and writes.
 
 mod check;
 mod diff;
