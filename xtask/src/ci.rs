@@ -5,11 +5,11 @@ use anyhow::Result;
 use crate::features::Features;
 use crate::steps::Steps;
 use crate::workspace::{Workspace, cargo};
-use crate::{api, docs, floors, scaffold, test, tidy};
+use crate::{api, docs, floors, prices, scaffold, test, tidy};
 
 /// Run every check a change must pass.
 ///
-/// In this order: formatting, tidy, floors, clippy, each crate with each of its feature sets, tests,
+/// In this order: formatting, tidy, floors, prices, clippy, each crate with each of its feature sets, tests,
 /// the scaffold of new providers, documentation, the public API, packaging. Stops at the first failure and says how to go on.
 /// The same command runs on the build machine, so what passes here passes there.
 ///
@@ -45,6 +45,9 @@ fn check(steps: &mut Steps, args: &Args) -> Result<()> {
         "Drop the dependency or move code down; `cargo xtask floors` checks again.",
         || floors::check(&workspace),
     )?;
+    steps.run("prices", "Mend the tables named; `cargo xtask prices check` checks again.", || {
+        prices::check(&workspace, None)
+    })?;
     steps.run("clippy", "Mend the warnings above; `cargo clippy --fix` can do some.", || {
         clippy(&workspace, &features)
     })?;

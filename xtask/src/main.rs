@@ -10,11 +10,14 @@
 mod api;
 mod bench;
 mod ci;
+mod completions;
+mod dist;
 mod docs;
 mod e2e;
 mod features;
 mod floors;
 mod load;
+mod prices;
 mod real;
 mod release;
 mod scaffold;
@@ -52,7 +55,10 @@ enum Command {
     Docs(docs::Args),
     Api(api::Args),
     Bench(bench::Args),
+    Completions(completions::Args),
+    Dist(dist::Args),
     Load(load::Args),
+    Prices(prices::Args),
     Real(real::Args),
     E2e(e2e::Args),
     NewProvider(scaffold::Args),
@@ -71,7 +77,10 @@ fn main() -> ExitCode {
         Command::Docs(args) => docs::run(&args),
         Command::Api(args) => api::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Dist(args) => dist::run(&args),
         Command::Load(args) => load::run(&args),
+        Command::Prices(args) => prices::run(&args),
         Command::Real(args) => real::run(&args),
         Command::E2e(args) => e2e::run(&args),
         Command::NewProvider(args) => scaffold::run(&args),

@@ -72,6 +72,13 @@ pub(crate) enum Command {
         /// The shell
         shell: Shell,
     },
+    /// Write the manual pages of all commands, as packages carry them
+    #[command(after_help = "Example:\n  infer man --out ~/.local/share/man/man1 && man infer-chat")]
+    Man {
+        /// The directory; made where it is missing
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
 }
 
 impl Command {
@@ -81,7 +88,12 @@ impl Command {
             Self::Chat(args) => args.whom.config.clone(),
             Self::Models(args) | Self::Health(args) => args.whom.config.clone(),
             Self::Serve(args) => crate::serve::file(args)?,
-            Self::Config(_) | Self::Cost(_) | Self::Keys(_) | Self::Sim(_) | Self::Completions { .. } => None,
+            Self::Config(_)
+            | Self::Cost(_)
+            | Self::Keys(_)
+            | Self::Sim(_)
+            | Self::Completions { .. }
+            | Self::Man { .. } => None,
         })
     }
 }

@@ -14,6 +14,7 @@ mod json;
 mod keys;
 mod logs;
 mod look;
+mod man;
 mod models;
 mod output;
 mod prompt;
@@ -55,7 +56,8 @@ fn main() -> ExitCode {
         Command::Config(ConfigCommand::Schema)
         | Command::Serve(_)
         | Command::Sim(_)
-        | Command::Completions { .. } => false,
+        | Command::Completions { .. }
+        | Command::Man { .. } => false,
     };
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
@@ -95,6 +97,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Keys(command) => keys::run(command, &mut signals).await,
             Command::Sim(sim) => sim::run(&sim, &mut signals).await,
             Command::Completions { shell } => completions::print(shell),
+            Command::Man { out } => man::write(&out),
         };
         given.end(&mut signals).await;
         result

@@ -1,11 +1,13 @@
 //! `cargo xtask tidy`: house rules that no compiler checks.
 //!
 //! Each rule is a pure function from text to findings; this file reads the text. [`sources`] has the
-//! rules for Rust files, [`manifests`] those for `Cargo.toml`, [`repository`] the rest.
+//! rules for Rust files, [`manifests`] those for `Cargo.toml`, [`workflows`] those for the
+//! machines of others, [`repository`] the rest.
 
 mod manifests;
 mod repository;
 mod sources;
+mod workflows;
 
 use std::fmt;
 use std::fs;
@@ -19,7 +21,8 @@ use crate::workspace::{Workspace, cargo};
 ///
 /// Every module says what it is for; files stay short and providers thin; nothing panics on purpose
 /// outside tests; a left-over carries an issue number; versions stand in one place; the README names
-/// every crate; every library has its text in docs/api. All findings are listed at once, as `file:line: what and how to mend it`.
+/// every crate; every library has its text in docs/api; workflows are pinned and call xtask. All findings are listed at once, as
+/// `file:line: what and how to mend it`.
 ///
 /// `--bless` first writes what is generated and then checks: docs/errors.md, and docs/api from the documentation, which is
 /// built for that. Whether docs/api is still true takes as long to know, so that is a check of its own, `cargo xtask api`.
@@ -99,6 +102,9 @@ fn check_also(workspace: &Workspace, files: Vec<String>, mut findings: Vec<Findi
         findings.extend(sources::check(file, text));
         if file.ends_with("Cargo.toml") && file != "Cargo.toml" {
             findings.extend(manifests::check(file, text, &crates)?);
+        }
+        if workflows::is_workflow(file) {
+            findings.extend(workflows::check(file, text));
         }
         if file == "README.md" {
             findings.extend(repository::readme_lists_every_crate(text, &crates));

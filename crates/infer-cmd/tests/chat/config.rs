@@ -126,3 +126,11 @@ fn the_schema_is_an_object_that_knows_the_sections() {
         assert!(schema["properties"][section].is_object(), "{section}");
     }
 }
+
+#[test]
+fn the_settings_that_a_package_installs_are_in_order_without_any_variable() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/debian/llm.yaml");
+    let ran = run(infer(&["config", "check", path]).env_remove("OPENAI_API_KEY"));
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+    assert!(ran.stdout.contains("1 provider (local)"), "{ran:?}");
+}

@@ -84,6 +84,38 @@ fn every_shell_gets_a_script() {
     }
 }
 
+#[test]
+fn every_command_has_a_manual_page_that_names_its_flags_and_its_origin() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("share/man1");
+    let ran = run(&mut infer(&["man", "--out", out.to_str().unwrap()]));
+    assert!(ran.code == 0 && ran.stdout.is_empty() && ran.stderr.is_empty(), "{ran:?}");
+    let page = |name: &str| std::fs::read_to_string(out.join(format!("{name}.1"))).unwrap();
+    for (name, part) in [
+        ("infer", "infer\\-chat(1)"),
+        ("infer-chat", "\\-\\-base\\-url"),
+        ("infer-serve", "\\-\\-listen"),
+        ("infer-config-check", "\\-\\-json"),
+        ("infer-keys-rotate", "\\-\\-grace"),
+    ] {
+        let page = page(name);
+        assert!(page.contains(part), "{name} does not name {part}: {page}");
+        // A field that is empty lets those after it move up one place.
+        let title = format!(".TH {name} 1 \" \" \"infer {}\" \"User Commands\"", env!("CARGO_PKG_VERSION"));
+        assert!(page.lines().any(|line| line == title), "{name}: {page}");
+    }
+    assert!(!out.join("infer-help.1").exists());
+}
+
+#[test]
+fn manual_pages_that_cannot_be_written_name_the_directory() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let out = file.path().to_str().unwrap();
+    let ran = run(&mut infer(&["man", "--out", out]));
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(ran.stderr.starts_with(&format!("infer: --out {out}: cannot be written")), "{ran:?}");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn an_output_that_cannot_be_written_is_an_error() {
