@@ -1,4 +1,4 @@
-//! What several processes share through Redis: budgets, limits, answers and hints.
+//! What several processes share through Redis: budgets, limits, places, answers and hints.
 //!
 //! Every decision is one script, so it is exact and takes one round trip. All keys of a script carry one hash tag and live
 //! on one node of a cluster. A command whose answer was lost is sent again once, if repeating it never gives more away than
@@ -14,6 +14,7 @@ mod hints;
 mod keys;
 mod limit;
 mod link;
+mod places;
 mod script;
 
 use std::fmt;
@@ -30,6 +31,7 @@ pub use budget::RedisBudgets;
 pub use config::{OnOutage, RedisConfig};
 pub use hints::RedisHints;
 pub use limit::{Cost, LimitConfig, RedisLimit, Take, Taken};
+pub use places::{Place, RedisPlaces};
 
 use crate::StoreError;
 use link::Link;
