@@ -7,6 +7,7 @@
 //! When Redis is away, [`OnOutage`] decides: go on with what this process knows, or refuse. For [`RedisConfig::retry_after`]
 //! nobody asks it then. What calls used meanwhile is kept and counted there when it is back.
 
+mod balances;
 mod budget;
 mod cache;
 mod config;
