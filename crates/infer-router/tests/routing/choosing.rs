@@ -159,7 +159,7 @@ async fn the_time_to_first_content_is_what_was_measured_however_much_fails() {
         &[well_once, fails("b", ErrorKind::Upstream), does("c", Act::Say("fine", ms(7)))],
         &even("weighted"),
     );
-    for _ in 0..15 {
+    for _ in 0..9 {
         router.execute(ask("r").streaming()).await.unwrap().collect().await.unwrap();
     }
     let of = |name: &str| router.targets().into_iter().find(|target| &*target.provider == name).unwrap();
