@@ -285,8 +285,8 @@ async fn keys_hold_at_every_replica_and_their_limits_over_all_of_them() {
 async fn calls_at_once_of_a_key_are_counted_over_all_replicas() {
     let Some(redis) = Redis::start() else { return };
     let setting = Setting::new(redis, "gateway: { admission: { max_wait: 0s } }\n", "").await;
-    let (http, replicas) = (client(), setting.replicas());
     let key = setting.create(&["team", "--concurrency", "3"]);
+    let (http, replicas) = (client(), setting.replicas());
     for replica in &replicas {
         until_status(&http, &replica.url, &key, 200).await;
     }
