@@ -655,6 +655,9 @@ async fn every_script_works_on_a_cluster() {
             Reserve::Reserved(_) => tokio::task::yield_now().await,
         }
     }
+    let told = budgets.balances().await.unwrap();
+    let told: Vec<_> = told.iter().map(|held| (&*held.budget, held.account.as_deref())).collect();
+    assert_eq!(told, [("all", None), ("each", Some("a"))]);
     assert!(matches!(budgets.reserve(Payer::key("b"), tokens(31)).await.unwrap(), Reserve::Exceeded(_)));
     assert!(matches!(budgets.reserve(Payer::key("b"), tokens(20)).await.unwrap(), Reserve::Reserved(_)));
 }
