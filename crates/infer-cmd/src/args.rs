@@ -47,9 +47,10 @@ pub(crate) enum Command {
     /// Ask whether an upstream answers, and how fast
     #[command(after_help = "Examples:\n  \
         infer health --preset groq\n  \
-        infer health --base-url http://localhost:8000/v1 --json\n\n\
+        infer health --base-url http://localhost:8000/v1 --json\n  \
+        infer health --gateway                        # the gateway on this machine\n\n\
         Exit codes:\n  0    it answers\n  1    it does not, or says that it is not well\n  2    wrong usage or configuration")]
-    Health(AskArgs),
+    Health(HealthArgs),
     /// Check and show llm.yaml: providers, routes, budgets
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -86,7 +87,8 @@ impl Command {
     pub(crate) fn config(&self) -> Result<Option<PathBuf>, Failure> {
         Ok(match self {
             Self::Chat(args) => args.whom.config.clone(),
-            Self::Models(args) | Self::Health(args) => args.whom.config.clone(),
+            Self::Models(args) => args.whom.config.clone(),
+            Self::Health(args) => args.ask.whom.config.clone(),
             Self::Serve(args) => crate::serve::file(args)?,
             Self::Config(_)
             | Self::Cost(_)
@@ -114,7 +116,29 @@ pub(crate) struct Whom {
     pub(crate) config: Option<PathBuf>,
 }
 
-/// `infer models` and `infer health`.
+/// `infer health`.
+#[derive(Debug, Args)]
+pub(crate) struct HealthArgs {
+    /// Ask a gateway whether it can answer, at /readyz unless the address has a path; nothing else is asked then
+    #[arg(
+        long,
+        value_name = "URL",
+        num_args = 0..=1,
+        default_missing_value = crate::ready::USUAL,
+        conflicts_with_all = ["preset", "base_url", "config"]
+    )]
+    pub(crate) gateway: Option<String>,
+
+    /// Trust the certificate authorities in this file, in PEM, for --gateway
+    #[arg(long, value_name = "FILE", requires = "gateway")]
+    pub(crate) ca: Option<PathBuf>,
+
+    /// What else there is to ask.
+    #[command(flatten)]
+    pub(crate) ask: AskArgs,
+}
+
+/// `infer models`, and most of `infer health`.
 #[derive(Debug, Args)]
 pub(crate) struct AskArgs {
     /// Whom to ask.

@@ -20,6 +20,8 @@ pub(crate) enum Failure {
     Store(StoreError),
     /// Keys cannot be read or changed.
     Keys(KeyError),
+    /// Who was asked is not there, or says that it is not well.
+    Unwell(String),
     /// The call failed; what had arrived is kept.
     Call {
         /// Why.
@@ -66,7 +68,7 @@ impl Failure {
     /// What to tell a person; `None` when there is nothing to say.
     pub(crate) fn line(&self) -> Option<String> {
         match self {
-            Self::Usage(what) => Some(what.clone()),
+            Self::Usage(what) | Self::Unwell(what) => Some(what.clone()),
             Self::Call { error, .. } => Some(error.to_string()),
             Self::Output(error) => Some(format!("standard output cannot be written: {error}")),
             Self::Store(StoreError::Locked { path }) => {
@@ -88,7 +90,7 @@ impl Failure {
             Self::Call { error, .. } if is_usage(error) => 2,
             Self::Keys(KeyError::Store(_) | KeyError::Busy | KeyError::NoRandomness { .. }) => 1,
             Self::Keys(_) => 2,
-            Self::Call { .. } | Self::Store(_) | Self::Output(_) => 1,
+            Self::Unwell(_) | Self::Call { .. } | Self::Store(_) | Self::Output(_) => 1,
             Self::Stopped { stop: Stop::Interrupt, .. } => 130,
             Self::Stopped { stop: Stop::Terminate, .. } => 143,
             Self::PipeClosed => 0,

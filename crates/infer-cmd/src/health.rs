@@ -2,15 +2,20 @@
 
 use infer_core::ModelRunner as _;
 
-use crate::args::AskArgs;
+use crate::args::HealthArgs;
 use crate::failure::Failure;
 use crate::json;
 use crate::output::Printer;
+use crate::ready;
 use crate::signals::Signals;
 use crate::upstream::{Given, Upstream};
 
 /// Asks once.
-pub(crate) async fn run(args: &AskArgs, given: &Given, signals: &mut Signals) -> Result<(), Failure> {
+pub(crate) async fn run(args: &HealthArgs, given: &Given, signals: &mut Signals) -> Result<(), Failure> {
+    if let Some(gateway) = &args.gateway {
+        return ready::run(gateway, args.ca.as_deref(), args.ask.json, signals).await;
+    }
+    let args = &args.ask;
     let upstream = Upstream::find(&args.whom, given).await?;
     let health = tokio::select! {
         biased;

@@ -51,6 +51,11 @@ pub(crate) fn health(health: Health, upstream: &str, is_simulated: bool) -> Stri
         .to_string()
 }
 
+/// The object for a gateway that is ready.
+pub(crate) fn ready(address: &str, latency: std::time::Duration) -> String {
+    json!({ "healthy": true, "latency_ms": millis(latency), "gateway": address }).to_string()
+}
+
 /// The object for a failure, with what had arrived.
 pub(crate) fn failure(failure: &Failure) -> String {
     let nothing = Completion::default();
@@ -59,6 +64,7 @@ pub(crate) fn failure(failure: &Failure) -> String {
         Failure::Store(_) => (local("ledger", &failure.line().unwrap_or_default()), &nothing),
         Failure::Keys(error) => (local("keys", &error.to_string()), &nothing),
         Failure::Usage(what) => (local("config", what), &nothing),
+        Failure::Unwell(what) => (local("unwell", what), &nothing),
         Failure::Call { error, partial } => (upstream(error), &**partial),
         Failure::Stopped { stop, partial } => {
             let how = match stop {

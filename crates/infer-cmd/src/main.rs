@@ -18,6 +18,7 @@ mod man;
 mod models;
 mod output;
 mod prompt;
+mod ready;
 mod request;
 mod serve;
 mod signals;
@@ -49,7 +50,8 @@ fn main() -> ExitCode {
     };
     let json = match &cli.command {
         Command::Chat(args) => args.json,
-        Command::Models(args) | Command::Health(args) => args.json,
+        Command::Models(args) => args.json,
+        Command::Health(args) => args.ask.json,
         Command::Config(ConfigCommand::Check(args) | ConfigCommand::Show(args)) => args.json,
         Command::Cost(args) => args.format == Format::Json,
         Command::Keys(command) => command.is_json(),

@@ -282,6 +282,37 @@ async fn keys_hold_at_every_replica_and_their_limits_over_all_of_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn calls_at_once_of_a_key_are_counted_over_all_replicas() {
+    let Some(redis) = Redis::start() else { return };
+    let setting = Setting::new(redis, "gateway: { admission: { max_wait: 0s } }\n", "").await;
+    let key = setting.create(&["team", "--concurrency", "3"]);
+    let (http, replicas) = (client(), setting.replicas());
+    for replica in &replicas {
+        until_status(&http, &replica.url, &key, 200).await;
+    }
+    // Each has begun to answer and never ends.
+    let mut held = Vec::new();
+    for replica in &replicas {
+        let body = r#"{"model":"sim-stall","stream":true,"messages":[{"role":"user","content":"hi"}]}"#;
+        let request = http.post(format!("{}/v1/chat/completions", replica.url)).body(body).bearer_auth(&key);
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        held.push(response);
+    }
+    for replica in &replicas {
+        let refused = call(&http, &replica.url, Some(&key), false).await.unwrap();
+        assert_eq!((refused.status, &*refused.code, refused.waits), (429, "rate_limited", true));
+    }
+    held.pop();
+    let let_in = timeout(DEADLINE, async {
+        while call(&http, &replicas[0].url, Some(&key), false).await.unwrap().status != 200 {
+            tokio::task::yield_now().await;
+        }
+    });
+    assert!(let_in.await.is_ok(), "a call that ended leaves its place to the others");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn while_redis_is_away_nobody_is_let_in_without_a_key_and_calls_go_on_or_not_as_configured() {
     let (Some(redis), Some(other)) = (Redis::start(), Redis::start()) else { return };
     let budget = "budgets: { limits: [{ name: all, every: total, tokens: 1000000 }] }\n";

@@ -29,9 +29,9 @@ pub(crate) struct Admission {
 #[derive(Clone, Debug)]
 struct Own {
     wanted: KeyLimits,
-    /// Calls at once, always of this process alone; the rates too, where nothing is shared.
+    /// Calls at once of this process, which are let in by how urgent they are; the rates too, where nothing is shared.
     here: Limits,
-    /// The rates over all replicas.
+    /// Calls at once and the rates over all replicas.
     shared: Option<SharedLimit>,
 }
 
@@ -117,7 +117,7 @@ impl Admission {
         let mut known = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(own) = known.get(&key.name)
             && own.wanted == wanted
-            && (!has_rates(&wanted) || self.place.is_of(own.shared.as_ref()))
+            && self.place.is_of(own.shared.as_ref())
         {
             return Some(own.clone());
         }
@@ -156,10 +156,6 @@ fn denial(refused: Refused, code: &'static str, message: &str) -> Denial {
             "the call's time was up before its turn came",
         ),
     }
-}
-
-fn has_rates(limits: &KeyLimits) -> bool {
-    limits.requests_per_minute.is_some() || limits.tokens_per_minute.is_some()
 }
 
 /// More than four billion a minute is no limit worth the name.

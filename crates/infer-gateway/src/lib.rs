@@ -9,6 +9,7 @@ mod config;
 mod cors;
 mod dashboard;
 mod denial;
+mod door;
 mod drain;
 mod events;
 mod gateway;

@@ -80,6 +80,69 @@ async fn the_azure_shape_names_the_model_in_the_path_and_the_key_in_its_own_head
 }
 
 #[tokio::test]
+async fn version_one_of_azures_addresses_is_answered_as_the_usual_ones() {
+    let scene = Setting::yaml("keys: [{ name: team, secret: 0123456789abcdef }]").start().await;
+    let key = |request: reqwest::RequestBuilder| json(request.header("api-key", "0123456789abcdef"));
+    for (path, body, upstream) in [
+        (
+            "/chat/completions",
+            r#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#,
+            "/chat/completions",
+        ),
+        ("/completions", r#"{"model":"m","prompt":"hi"}"#, "/chat/completions"),
+        ("/embeddings", r#"{"model":"e","input":"hi"}"#, "/embeddings"),
+        (
+            "/messages",
+            r#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}"#,
+            "/chat/completions",
+        ),
+        ("/responses", r#"{"model":"m","input":"hi"}"#, "/responses"),
+        ("/moderations", r#"{"model":"m","input":"hi"}"#, "/moderations"),
+    ] {
+        let (usual, _, expected) = key(scene.post(&format!("/v1{path}"), body)).await;
+        let azure = format!("/openai/v1{path}?api-version=preview");
+        let (status, headers, answer) = key(scene.post(&azure, body)).await;
+        assert_eq!((status, usual), (200, 200), "{path}: {answer}");
+        assert_eq!(headers["x-served-by"], "a", "{path}");
+        let members =
+            |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        assert_eq!(members(&answer), members(&expected), "{path}");
+        let asked = scene.sims[0].requests();
+        assert_eq!(
+            asked.last().unwrap().path,
+            format!("/v1{upstream}"),
+            "no version of Azure's goes further"
+        );
+    }
+    let (status, _, models) = key(scene.get("/openai/v1/models")).await;
+    assert!(status == 200 && models["data"].as_array().is_some_and(|models| !models.is_empty()), "{models}");
+    assert_eq!(key(scene.get("/openai/v1/models/a/gpt-4o-mini")).await.2["id"], "a/gpt-4o-mini");
+    assert_eq!(key(scene.get("/openai/v1/usage")).await.0, 200);
+    assert_eq!(json(scene.get("/openai/v1/models")).await.0, 401, "without a key");
+    let (status, _, error) = key(scene.get("/openai/v1/messages")).await;
+    assert_eq!((status, &error["type"]), (405, &"error".into()), "in the shape of its route");
+}
+
+#[tokio::test]
+async fn of_azures_query_only_the_version_stays_here() {
+    let scene = Scene::new().await;
+    for (query, passed) in [
+        ("?api-version=preview&include=a&x-api-version=1", "?include=a&x-api-version=1"),
+        ("?api-version=v1", ""),
+        ("", ""),
+    ] {
+        scene
+            .post(&format!("/openai/v1/responses{query}"), r#"{"model":"m","input":"hi"}"#)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(scene.sims[0].requests().last().unwrap().path, format!("/v1/responses{passed}"));
+    }
+    scene.post("/v1/responses?api-version=1", r#"{"model":"m","input":"hi"}"#).send().await.unwrap();
+    assert_eq!(scene.sims[0].requests().last().unwrap().path, "/v1/responses?api-version=1");
+}
+
+#[tokio::test]
 async fn models_are_listed_by_name_and_one_with_a_slash_is_found() {
     let scene = Scene::new().await;
     let (_, _, list) = json(scene.get("/v1/models")).await;

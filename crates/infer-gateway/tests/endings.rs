@@ -103,3 +103,28 @@ async fn a_stop_lets_streams_finish_takes_no_new_calls_and_then_ends_the_rest_wi
     scene.stopped().await;
     assert!(http.get(format!("{url}/healthz")).send().await.is_err());
 }
+
+#[tokio::test]
+async fn calls_for_vectors_and_calls_passed_on_end_with_the_time_of_a_stop_as_all_others() {
+    for (path, body) in [
+        ("/v1/embeddings", r#"{"model":"sim-silent","input":"hi"}"#),
+        ("/openai/deployments/sim-silent/embeddings?api-version=2024-10-21", r#"{"input":"hi"}"#),
+        ("/v1/responses", r#"{"model":"sim-silent","input":"hi"}"#),
+    ] {
+        let mut scene = Setting::yaml("gateway: { drain: 20ms }").start().await;
+        let running = tokio::spawn(scene.post(path, body).send());
+        while scene.sims[0].calls() < 1 {
+            tokio::task::yield_now().await;
+        }
+        scene.stop();
+        let refused = running.await.unwrap().unwrap();
+        assert_eq!(refused.status(), 503, "{path}");
+        assert!(refused.text().await.unwrap().contains("draining"), "{path}");
+        while scene.sims[0].cancelled() < 1 {
+            tokio::task::yield_now().await;
+        }
+        let seen = &scene.log.ended(1).await[0];
+        assert_eq!((seen.status, seen.ending), (503, Ending::Failed("draining")), "{path}");
+        scene.stopped().await;
+    }
+}

@@ -15,7 +15,7 @@ use infer_store::budget::{BudgetPermit, Exceeded, OnExceed, Payer, Reserve, Spen
 use infer_store::ledger::{LedgerRow, Outcome, RowCost};
 use infer_store::{Budgets, Clock, Ledger};
 use remote_core::breaker::BreakerChange;
-use remote_core::meter::{self, Account, Cost, MetricsSink, RunRecord, Scope, Unpriced};
+use remote_core::meter::{self, Account, Cost, MetricsSink, RunRecord, Scope, TraceContext, Unpriced};
 
 use crate::call::Call;
 use crate::recorded::input_tokens;
@@ -197,6 +197,10 @@ impl MetricsSink for Clerk {
         if let Some(also) = &self.also {
             also.breaker_changed(&change.of(&self.provider));
         }
+    }
+
+    fn trace_context(&self) -> Option<TraceContext> {
+        self.also.as_ref()?.trace_context()
     }
 }
 

@@ -37,6 +37,7 @@ pub use infer_typed as typed;
 pub use inference::{Inference, ReloadError, Reloaded};
 /// What is publicly known of models.
 pub use model_facts as facts;
+pub use operate::Balances;
 /// What providers of one's own are built on.
 pub use remote_core as remote;
 /// Anthropic.

@@ -11,6 +11,17 @@ use tokio::time::Instant;
 use crate::drill::{Drill, DrillReport};
 use crate::inference::Inference;
 
+/// What accounts of budgets hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Balances {
+    /// The accounts.
+    pub accounts: Vec<Balance>,
+    /// Whether other processes spend from them and did not say how much: Redis is away, and these are what this process
+    /// counted.
+    pub is_partial: bool,
+}
+
 impl Inference {
     /// The Redis in force, for whatever else of the process is to be shared; none where the configuration has none.
     #[cfg(feature = "redis")]
@@ -18,14 +29,39 @@ impl Inference {
         self.inner.plan.stores.books.shared.redis()
     }
 
-    /// What every account of the budgets in force holds now.
+    /// What every account of the budgets in force holds now by what this process counted: nearly all there is to know, unless
+    /// budgets are shared through Redis. [`Inference::shared_balances`] asks there.
     pub fn balances(&self) -> Vec<Balance> {
         self.inner.plan.stores.books.budgets.balances()
     }
 
-    /// What the accounts hold that calls of `payer` are counted in, also those of which nothing is used yet.
+    /// What the accounts hold that calls of `payer` are counted in, also those of which nothing is used yet; as for
+    /// [`Inference::balances`].
     pub fn balances_of(&self, payer: &Payer) -> Vec<Balance> {
         self.inner.plan.stores.books.budgets.balances_of(payer)
+    }
+
+    /// What every account of the budgets in force holds now, over all processes that share them. Redis is waited for half a
+    /// second; then it is what this process counted.
+    pub async fn shared_balances(&self) -> Balances {
+        self.seen(None).await
+    }
+
+    /// What the accounts hold that calls of `payer` are counted in, as for [`Inference::shared_balances`].
+    pub async fn shared_balances_of(&self, payer: &Payer) -> Balances {
+        self.seen(Some(payer)).await
+    }
+
+    async fn seen(&self, payer: Option<&Payer>) -> Balances {
+        let here = || payer.map_or_else(|| self.balances(), |payer| self.balances_of(payer));
+        match self.inner.plan.stores.books.shared.balances(payer).await {
+            None => Balances { accounts: here(), is_partial: false },
+            Some(Ok(accounts)) => Balances { accounts, is_partial: false },
+            Some(Err(error)) => {
+                tracing::debug!(%error, "balances are those of this process");
+                Balances { accounts: here(), is_partial: true }
+            }
+        }
     }
 
     /// The budgets in force: those of the configuration and those that came with keys.

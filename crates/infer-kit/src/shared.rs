@@ -11,7 +11,7 @@ use arc_swap::ArcSwapOption;
 use infer_core::{InferenceError, ModelRunner, Origin, RequestId};
 use infer_router::Provider;
 use infer_router::gate::{Plea, Request};
-use infer_store::budget::{BudgetGate as _, Payer, Reserve, Spend};
+use infer_store::budget::{Balance, BudgetGate as _, Payer, Reserve, Spend};
 use infer_store::shared::{Cost, LimitConfig, Redis, RedisBudgets, RedisConfig, RedisLimit, Take, Taken};
 use infer_store::{BudgetConfig, Budgets, CacheConfig, Clock, ResponseCache, StoreError};
 use remote_core::Operation;
@@ -29,6 +29,9 @@ const LONGEST_NAME: usize = 256;
 
 /// How long the end of a program waits for Redis.
 const PARTING: Duration = Duration::from_secs(5);
+
+/// How long whoever only wants to see balances waits for Redis.
+const GLANCE: Duration = Duration::from_millis(500);
 
 /// What this process shares with others.
 #[derive(Default)]
@@ -159,6 +162,22 @@ impl Shared {
             None => budgets.charge(payer, used),
             Some(state) => state.budgets.charge(payer, used),
         }
+    }
+
+    /// What accounts hold over all processes, those of `payer` or all; none where they are not shared.
+    ///
+    /// # Errors
+    /// When Redis does not say it in time.
+    pub(crate) async fn balances(&self, payer: Option<&Payer>) -> Option<Result<Vec<Balance>, StoreError>> {
+        let state = self.state.load_full()?;
+        let asked = async {
+            match payer {
+                Some(payer) => state.budgets.balances_of(payer).await,
+                None => state.budgets.balances().await,
+            }
+        };
+        let late = || Err(StoreError::Redis { detail: format!("balances not told within {GLANCE:?}") });
+        Some(tokio::time::timeout(GLANCE, asked).await.unwrap_or_else(|_| late()))
     }
 
     /// Takes a call's share of the provider's limits over all processes, and waits until it may start.

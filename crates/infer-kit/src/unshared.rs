@@ -5,7 +5,7 @@ use std::sync::Arc;
 use infer_core::{InferenceError, ModelRunner, RequestId};
 use infer_router::Provider;
 use infer_router::gate::Plea;
-use infer_store::budget::{Payer, Reserve, Spend};
+use infer_store::budget::{Balance, Payer, Reserve, Spend};
 use infer_store::{BudgetConfig, Budgets, CacheConfig, ResponseCache, StoreError};
 use remote_core::meter::MetricsSink;
 
@@ -80,6 +80,10 @@ impl Shared {
 
     pub(crate) fn charge(&self, budgets: &Budgets, payer: &Payer, used: Spend) {
         budgets.charge(payer, used);
+    }
+
+    pub(crate) async fn balances(&self, _: Option<&Payer>) -> Option<Result<Vec<Balance>, StoreError>> {
+        None
     }
 
     pub(crate) async fn take(

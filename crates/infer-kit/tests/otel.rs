@@ -131,6 +131,12 @@ async fn a_call_becomes_a_span_and_metrics_and_neither_has_a_word_of_it() {
     assert_eq!((spans.len(), calls.len()), (3, 2), "the exports themselves are no spans");
     let (well, failed) = (calls[0], calls[1]);
     assert_eq!(well.parent_span_id, request.span_id);
+    for (call, asked) in calls.iter().zip(upstream.playbook().seen()) {
+        let trace = u128::from_be_bytes(call.trace_id.clone().try_into().unwrap());
+        let span = u64::from_be_bytes(call.span_id.clone().try_into().unwrap());
+        let span = format!("00-{trace:032x}-{span:016x}-01");
+        assert_eq!(asked.headers["traceparent"], span, "the upstream goes on where the call stands");
+    }
     let told = texts(&well.attributes);
     for (name, value) in [
         ("gen_ai.operation.name", "chat"),

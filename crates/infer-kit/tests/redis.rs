@@ -6,6 +6,7 @@
 #![cfg(all(unix, feature = "redis", feature = "openai"))]
 #![expect(clippy::unwrap_used, clippy::print_stderr, clippy::panic, reason = "a test")]
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
@@ -15,7 +16,7 @@ use inference::Inference;
 use inference::config::{Format, Source};
 use inference::core::{ErrorKind, ExecuteBatch, InferenceError, ModelRunner as _, RunMeta};
 use inference::store::Clock;
-use inference::store::budget::{Amount, BudgetGate as _, Budgets, Payer, Reserve, Spend};
+use inference::store::budget::{Amount, Balance, BudgetGate as _, Budgets, Payer, Reserve, Spend};
 use inference::store::shared::{Redis, RedisBudgets};
 use tokio::time::{Instant, timeout};
 use upstream_sim::Sim;
@@ -378,6 +379,68 @@ async fn calls_go_on_while_redis_is_away_and_what_they_used_is_counted_when_it_i
     drop(server);
 }
 
+fn by_key(key: &str) -> ExecuteBatch {
+    let mut batch = bounded("up/gpt-4o-mini", 60);
+    batch.routing.key = Some(key.into());
+    batch
+}
+
+/// What is spent, by budget and account.
+fn spent(accounts: &[Balance]) -> BTreeMap<(String, Option<String>), u128> {
+    let spent = |held: &Balance| match held.spent {
+        Amount::Tokens(tokens) => tokens,
+        Amount::Usd(usd) => panic!("{usd}"),
+    };
+    let name = |held: &Balance| (held.budget.to_string(), held.account.as_deref().map(str::to_owned));
+    accounts.iter().map(|held| (name(held), spent(held))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn balances_are_those_of_all_processes_and_where_redis_does_not_say_those_of_this_one_marked_so() {
+    let Some(mut server) = Server::start() else { return };
+    let sim = Sim::builder().start().await.unwrap();
+    let budgets = "budgets: {limits: [{name: all, every: total, tokens: 100000}, {name: each, per: key, every: month, tokens: 5000}, {name: one, per: key, only: [b], every: day, tokens: 9000}]}\n";
+    let text = format!("providers:\n{}{budgets}{}", provider("up", &sim, ""), server.section(""));
+    let (one, two) = (started(&text).await, started(&text).await);
+    ask(&one, by_key("a")).await.unwrap();
+    for _ in 0..2 {
+        ask(&two, by_key("b")).await.unwrap();
+    }
+    one.flush().await;
+    two.flush().await;
+
+    let (seen, also) = (one.shared_balances().await, two.shared_balances().await);
+    assert!(!seen.is_partial && !also.is_partial);
+    assert_eq!(spent(&seen.accounts), spent(&also.accounts));
+    let all = spent(&seen.accounts);
+    let of = |name: &str, account: Option<&str>| all[&(name.to_owned(), account.map(str::to_owned))];
+    assert_eq!(all.len(), 4, "{all:?}");
+    assert!(of("each", Some("a")) > 0 && of("each", Some("b")) == of("one", Some("b")), "{all:?}");
+    assert_eq!(of("each", Some("a")) + of("each", Some("b")), of("all", None));
+    assert!(seen.accounts.iter().all(|held| held.reserved == Amount::Tokens(0)), "{seen:?}");
+    let here = spent(&one.balances());
+    assert!(here.len() == 2 && here.values().sum::<u128>() == 2 * of("each", Some("a")), "{here:?}");
+
+    // Of a key that never came here, and of one that nobody knows.
+    let theirs = one.shared_balances_of(&Payer::key("b")).await;
+    assert_eq!(spent(&theirs.accounts).values().sum::<u128>(), of("all", None) + 2 * of("each", Some("b")));
+    let nobody = spent(&one.shared_balances_of(&Payer::key("c")).await.accounts);
+    assert_eq!(nobody[&("each".to_owned(), Some("c".to_owned()))], 0);
+
+    // One that hangs is not waited for.
+    let pid = server.child.id().to_string();
+    let signal = |name: &str| assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    signal("-STOP");
+    let begun = Instant::now();
+    let alone = one.shared_balances().await;
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    signal("-CONT");
+    assert!(alone.is_partial && spent(&alone.accounts) == here, "{alone:?}");
+    server.stop();
+    let alone = one.shared_balances_of(&Payer::key("a")).await;
+    assert!(alone.is_partial && alone.accounts == one.balances_of(&Payer::key("a")), "{alone:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_are_refused_while_redis_is_away_where_that_is_wanted() {
     let Some(mut server) = Server::start() else { return };
@@ -467,7 +530,7 @@ async fn a_reload_puts_other_settings_of_redis_in_force_and_keeps_the_connection
 
 #[test]
 fn addresses_of_redis_come_from_variables_and_show_nowhere() {
-    let around: std::collections::BTreeMap<String, String> =
+    let around: BTreeMap<String, String> =
         [("REDIS_URL".to_owned(), "redis://me:hunter2hunter2@db.example:6379/1".to_owned())].into();
     let text =
         "providers: {openai: {api_key: ''}}\nredis: {url: '${REDIS_URL}', prefix: mine, on_outage: closed}\n";

@@ -63,7 +63,8 @@ pub struct TargetState {
     pub calls: u64,
     /// Those of them that failed before content in a way that another target may do better.
     pub failures: u64,
-    /// To the first content of streamed answers, as a moving average; `None` before the first.
+    /// To the first content of streamed answers, as a moving average of what was measured; `None` before the first. Failures
+    /// are no part of it, whatever routing makes of them.
     pub latency: Option<Duration>,
 }
 
@@ -123,7 +124,7 @@ impl Router {
 
     /// What is going on at every target, by provider and model; where calls name the model, once there was one.
     pub fn targets(&self) -> Vec<TargetState> {
-        let (table, now) = (self.table.load_full(), Instant::now());
+        let table = self.table.load_full();
         let state = |((provider, model), stats): (&(Arc<str>, String), &Arc<crate::target::TargetStats>)| {
             let (calls, failures) = stats.counts();
             TargetState {
@@ -132,7 +133,7 @@ impl Router {
                 in_flight: stats.in_flight(),
                 calls,
                 failures,
-                latency: stats.latency(true).seconds(now).map(Duration::from_secs_f64),
+                latency: stats.first_content(),
             }
         };
         let mut states: Vec<_> = table.stats().map(state).collect();

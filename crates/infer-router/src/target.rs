@@ -13,7 +13,7 @@ use crate::ask::Ask;
 use crate::config::TargetConfig;
 use crate::needs::Needs;
 use crate::policy::cheapest::UnitPrice;
-use crate::policy::latency::PeakEwma;
+use crate::policy::latency::{Measured, PeakEwma};
 use crate::policy::sticky;
 use crate::registry::{ModelFacts, Provider};
 
@@ -215,6 +215,8 @@ pub(crate) struct TargetStats {
     failures: AtomicU64,
     /// To the first content of a streamed answer, and to the end of a whole one.
     latency: [Mutex<PeakEwma>; 2],
+    /// To the first content of streamed answers, as it was measured.
+    first_content: Mutex<Measured>,
 }
 
 impl TargetStats {
@@ -240,6 +242,18 @@ impl TargetStats {
 
     pub(crate) fn answered(&self, streaming: bool, now: Instant, took: Duration) {
         self.average(streaming).observe(now, took);
+        if streaming {
+            self.measured().observe(now, took);
+        }
+    }
+
+    /// The time to the first content of streamed answers, whatever failed.
+    pub(crate) fn first_content(&self) -> Option<Duration> {
+        self.measured().time()
+    }
+
+    fn measured(&self) -> MutexGuard<'_, Measured> {
+        self.first_content.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn failed(&self, streaming: bool, now: Instant, took: Duration) {

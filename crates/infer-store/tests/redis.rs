@@ -5,17 +5,20 @@
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test")]
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
+use std::pin::pin;
 use std::process::{Child, Command, Stdio};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use infer_core::{Choice, Completion, ExecuteBatch, Usd};
 use infer_store::budget::{BudgetConfig, BudgetGate, BudgetRule, Budgets, Payer, Reserve, Spend};
 use infer_store::cache::CacheSecret;
 use infer_store::shared::{
-    Cost, LimitConfig, OnOutage, Redis, RedisBudgets, RedisConfig, RedisHints, RedisLimit, Take, Taken,
+    Cost, LimitConfig, OnOutage, Redis, RedisBudgets, RedisConfig, RedisHints, RedisLimit, RedisPlaces, Take,
+    Taken,
 };
 use infer_store::{CacheConfig, Clock, ResponseCache, StoreError};
 
@@ -104,10 +107,15 @@ impl Server {
 
     /// A second process that runs `role` until its end, and what it printed.
     fn process(&self, role: &str) -> Child {
+        self.process_with(role, &[])
+    }
+
+    fn process_with(&self, role: &str, more: &[(&str, &Path)]) -> Child {
         Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "child_that_hammers", "--nocapture"])
             .env("INFER_STORE_REDIS_PORT", self.port.to_string())
             .env("INFER_STORE_REDIS_ROLE", role)
+            .envs(more.iter().copied())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap()
@@ -214,6 +222,47 @@ async fn hammer_budget(redis: Redis) -> u64 {
     used
 }
 
+/// So short that a test can wait for its end, and so long that a busy machine renews in time.
+const LEASE: Duration = Duration::from_secs(2);
+
+/// Many at once, each holding one of three files while it holds one of three places.
+async fn hammer_places(redis: Redis) -> u64 {
+    let directory = std::env::var("INFER_STORE_PLACES_DIRECTORY").unwrap();
+    let places = std::sync::Arc::new(RedisPlaces::new(redis, "three", 3, LEASE));
+    let tasks: Vec<_> = (0..8)
+        .map(|_| {
+            let (places, directory) = (places.clone(), directory.clone());
+            tokio::spawn(async move {
+                let mut entered = 0;
+                for _ in 0..10 {
+                    let place = places.enter(Duration::from_secs(120)).await.unwrap().unwrap();
+                    let files = (0..3).map(|nth| Path::new(&directory).join(nth.to_string()));
+                    // One is free, unless three others hold a place.
+                    let mine =
+                        files.into_iter().find(|file| std::fs::File::create_new(file).is_ok()).unwrap();
+                    tokio::task::yield_now().await;
+                    std::fs::remove_file(mine).unwrap();
+                    drop(place);
+                    entered += 1;
+                }
+                entered
+            })
+        })
+        .collect();
+    let mut entered = 0;
+    for task in tasks {
+        entered += task.await.unwrap();
+    }
+    entered
+}
+
+/// Until it is killed.
+async fn hold_a_place(redis: Redis) -> u64 {
+    let _place = RedisPlaces::new(redis, "one", 1, LEASE).enter(Duration::ZERO).await.unwrap().unwrap();
+    std::io::stdout().write_all(b"\nheld\n").unwrap();
+    std::future::pending().await
+}
+
 #[test]
 fn child_that_hammers() {
     let (Ok(port), Ok(role)) =
@@ -231,6 +280,8 @@ fn child_that_hammers() {
         match role.as_str() {
             "limit" => hammer_limit(redis).await,
             "budget" => hammer_budget(redis).await,
+            "places" => hammer_places(redis).await,
+            "hold" => hold_a_place(redis).await,
             other => panic!("{other}"),
         }
     });
@@ -243,6 +294,95 @@ fn two_processes_take_from_one_limit_exactly_what_it_holds() {
     let children = [server.process("limit"), server.process("limit")];
     let taken: u64 = children.into_iter().map(printed).sum();
     assert_eq!(taken, 500);
+}
+
+#[test]
+fn two_processes_hold_no_more_places_than_there_are() {
+    let Some(server) = Server::start() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let child = || server.process_with("places", &[("INFER_STORE_PLACES_DIRECTORY", directory.path())]);
+    let children = [child(), child()];
+    let entered: u64 = children.into_iter().map(printed).sum();
+    assert_eq!(entered, 160, "each came in every time");
+}
+
+#[tokio::test]
+async fn a_place_stays_taken_while_its_process_lives_and_comes_back_a_lease_after_it_was_killed() {
+    let Some(server) = Server::start() else { return };
+    let mut child = server.process("hold");
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line == "held"));
+    let places = RedisPlaces::new(server.redis(), "one", 1, LEASE);
+    assert!(places.enter(LEASE * 2).await.unwrap().is_none(), "it is renewed");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let killed = tokio::time::Instant::now();
+    let place = places.enter(LEASE * 10).await.unwrap().unwrap();
+    assert!(killed.elapsed() >= LEASE / 10 && killed.elapsed() < LEASE * 2, "{:?}", killed.elapsed());
+    assert!(places.enter(Duration::ZERO).await.unwrap().is_none());
+    drop(place);
+    assert!(places.enter(LEASE).await.unwrap().is_some(), "given back, not left to its lease");
+}
+
+#[tokio::test]
+async fn calls_that_come_together_and_cannot_wait_all_find_a_place_while_there_are_some() {
+    let Some(server) = Server::start() else { return };
+    let places = std::sync::Arc::new(RedisPlaces::new(server.redis(), "eight", 8, LEASE));
+    let calls: Vec<_> = (0..8)
+        .map(|_| {
+            let places = places.clone();
+            tokio::spawn(async move { places.enter(Duration::ZERO).await.unwrap() })
+        })
+        .collect();
+    let mut held = Vec::new();
+    for call in calls {
+        held.push(call.await.unwrap().expect("one of eight"));
+    }
+    assert!(places.enter(Duration::ZERO).await.unwrap().is_none());
+    drop(held);
+}
+
+#[tokio::test]
+async fn whoever_stops_waiting_for_a_place_holds_none() {
+    let Some(server) = Server::start() else { return };
+    let places = RedisPlaces::new(server.redis(), "one", 1, Duration::from_secs(3_600));
+    drop(places.enter(Duration::ZERO).await.unwrap().expect("connected"));
+    // Asked, and dropped before the answer came.
+    for _ in 0..20 {
+        let mut asking = pin!(places.enter(Duration::ZERO));
+        assert!(asking.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    }
+    let place = places.enter(Duration::from_secs(60)).await.unwrap().expect("no lease has to end");
+    let others = RedisPlaces::new(server.redis(), "one", 1, Duration::from_secs(3_600));
+    assert!(others.enter(Duration::ZERO).await.unwrap().is_none());
+    drop(place);
+    assert!(others.enter(Duration::from_secs(60)).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn places_taken_while_redis_was_away_are_counted_once_it_is_back() {
+    let Some(mut server) = Server::start() else { return };
+    let one = RedisPlaces::new(server.redis(), "two", 2, LEASE);
+    let before = one.enter(Duration::ZERO).await.unwrap().unwrap();
+    server.stop();
+    let uncounted = one.enter(Duration::ZERO).await.unwrap().unwrap();
+    let closed = RedisConfig { on_outage: OnOutage::Closed, ..server.config() };
+    let strict = RedisPlaces::new(Redis::new(closed).unwrap(), "two", 2, LEASE);
+    assert!(matches!(strict.enter(Duration::ZERO).await, Err(StoreError::Redis { .. })));
+    let server = Server::start_at(server.port).unwrap();
+    // The server forgot everything; the next renewal tells it of both.
+    let key = format!("{{{}}}:places:two", server.config().prefix);
+    let client = redis::Client::open(server.config().url).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let until = tokio::time::Instant::now() + Duration::from_secs(60);
+    while redis::cmd("ZCARD").arg(&key).query_async::<u64>(&mut connection).await.unwrap() < 2 {
+        assert!(tokio::time::Instant::now() < until, "never told");
+        tokio::task::yield_now().await;
+    }
+    let other = RedisPlaces::new(server.redis(), "two", 2, LEASE);
+    assert!(other.enter(Duration::ZERO).await.unwrap().is_none(), "both are held");
+    drop((before, uncounted));
+    assert!(other.enter(LEASE * 10).await.unwrap().is_some());
 }
 
 /// At most sixteen calls are under way at a time, each using 2 more than it reserved.
@@ -488,6 +628,11 @@ async fn every_script_works_on_a_cluster() {
     config.cluster = vec![std::mem::take(&mut config.url)];
     config.on_outage = OnOutage::Closed;
     let redis = Redis::new(config).unwrap();
+    let places = RedisPlaces::new(redis.clone(), "one", 1, LEASE);
+    let place = places.enter(Duration::ZERO).await.unwrap().unwrap();
+    assert!(places.enter(LEASE * 2).await.unwrap().is_none(), "it is renewed");
+    drop(place);
+    assert!(places.enter(LEASE).await.unwrap().is_some());
     let limit = RedisLimit::new(redis.clone(), "rpm", LimitConfig::requests(1e-6, 1.0).unwrap());
     assert!(is_taken(&limit.take(Cost::REQUEST, Duration::ZERO).await.unwrap()));
     assert!(take(&limit, Cost::REQUEST, Duration::ZERO).await.is_err());
@@ -510,6 +655,9 @@ async fn every_script_works_on_a_cluster() {
             Reserve::Reserved(_) => tokio::task::yield_now().await,
         }
     }
+    let told = budgets.balances().await.unwrap();
+    let told: Vec<_> = told.iter().map(|held| (&*held.budget, held.account.as_deref())).collect();
+    assert_eq!(told, [("all", None), ("each", Some("a"))]);
     assert!(matches!(budgets.reserve(Payer::key("b"), tokens(31)).await.unwrap(), Reserve::Exceeded(_)));
     assert!(matches!(budgets.reserve(Payer::key("b"), tokens(20)).await.unwrap(), Reserve::Reserved(_)));
 }

@@ -287,6 +287,9 @@ impl<P: RemoteProvider> Pipeline<P> {
             request.headers_mut().insert(ACCEPT, if streaming { EVENTS } else { JSON });
         }
         let headers = request.headers_mut();
+        if let Some(context) = self.gates.sink.trace_context() {
+            context.write(headers);
+        }
         headers.extend(attempt.session.headers().iter().map(|(name, value)| (name.clone(), value.clone())));
         self.provider.authorize(&attempt.session, &mut request)?;
         Ok(request)

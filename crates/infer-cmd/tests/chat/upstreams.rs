@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::running::{infer, run, sent, sim};
+use crate::running::{Running, infer, run, sent, sim};
 
 const GROQ_KEY: &str = "gsk_test_0123456789abcdef";
 
@@ -127,6 +127,40 @@ async fn an_upstream_that_is_not_there_or_not_well_ends_with_one() {
     assert_eq!(sim.requests()[0].path, "/api/version");
     let ran = run(&mut infer(&["health", "--base-url", "http://127.0.0.1:9"]));
     assert!(ran.code == 1 && ran.stdout.is_empty() && ran.stderr.contains("127.0.0.1:9"), "{ran:?}");
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_is_asked_whether_it_is_ready_and_the_exit_code_says_so() {
+    let mut gateway = Running::start(&["serve", "--listen", "127.0.0.1:0"], None);
+    let url = gateway.read_until("\n");
+    let url = url.trim();
+    let ran = run(&mut infer(&["health", "--gateway", url]));
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{ran:?}");
+    assert!(ran.stdout.starts_with(&format!("{url}/readyz is ready, after ")), "{ran:?}");
+    let ran = run(&mut infer(&["health", "--gateway", &format!("{url}/healthz"), "--json"]));
+    assert_eq!((ran.code, &ran.json()["healthy"]), (0, &json!(true)), "{ran:?}");
+    let ran = run(&mut infer(&["health", "--gateway", &format!("{url}/nowhere")]));
+    assert!(ran.code == 1 && ran.stderr.contains("says 404, not_found: "), "{ran:?}");
+    gateway.signal("-TERM");
+    gateway.end();
+    let ran = run(&mut infer(&["health", "--json", "--gateway", url]));
+    assert_eq!((ran.code, &ran.json()["error"]["kind"]), (1, &json!("unwell")), "{ran:?}");
+}
+
+#[test]
+fn a_gateway_that_hangs_is_unwell_after_two_seconds_and_a_wrong_address_is_wrong_usage() {
+    let hangs = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", hangs.local_addr().unwrap());
+    let ran = run(&mut infer(&["health", "--gateway", &url]));
+    assert!(ran.code == 1 && ran.stderr.contains("does not answer within 2s"), "{ran:?}");
+    for args in [
+        &["health", "--gateway", "127.0.0.1:8080"][..],
+        &["health", "--gateway", "--base-url", "http://x"],
+        &["health", "--ca", "ca.pem"],
+    ] {
+        assert_eq!(run(&mut infer(args)).code, 2, "{args:?}");
+    }
 }
 
 #[test]

@@ -224,6 +224,8 @@ pub(crate) struct Overview {
     pub(crate) live: LiveSnapshot,
     pub(crate) providers: Vec<ProviderView>,
     pub(crate) budgets: Vec<BudgetView>,
+    /// Whether what other replicas spent is missing there, since Redis does not answer.
+    pub(crate) budgets_partial: bool,
     /// The names that clients can ask for.
     pub(crate) routes: Vec<String>,
 }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use infer_store::Clock;
+use infer_store::budget::Balance;
 use inference::remote::breaker::BreakerChange;
 use inference::remote::meter::{MetricsSink, RunRecord};
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
@@ -74,14 +75,14 @@ impl Metrics {
         self.upstream.configured.replace(targets.into_iter().map(|target| target.model));
     }
 
-    /// Everything as it is now, as OpenMetrics writes it, which Prometheus reads.
+    /// Everything as it is now, with what budgets hold, as OpenMetrics writes it, which Prometheus reads.
     ///
     /// # Errors
     /// None that a text in memory can have.
-    pub(crate) fn scrape(&self, state: &State) -> Result<String, fmt::Error> {
+    pub(crate) fn scrape(&self, state: &State, balances: Vec<Balance>) -> Result<String, fmt::Error> {
         self.learn(state);
         // First, since it corrects what is told of breakers.
-        let standing = standing::registry(state, &self.upstream);
+        let standing = standing::registry(state, &self.upstream, balances);
         let mut text = String::with_capacity(16 << 10);
         encode_registry(&mut text, &self.registry)?;
         encode_registry(&mut text, &standing)?;

@@ -15,12 +15,12 @@ use crate::drain::Phase;
 use crate::state::State;
 
 /// The state of everything now, as metrics.
-pub(super) fn registry(state: &State, upstream: &Upstream) -> Registry {
+pub(super) fn registry(state: &State, upstream: &Upstream, balances: Vec<Balance>) -> Registry {
     let mut register = Register::default();
     queue(&mut register, state);
     providers(&mut register, state, upstream);
     targets(&mut register, state);
-    budgets(&mut register, state.inference.balances());
+    budgets(&mut register, balances);
     ledger(&mut register, state);
     register.into_parts().0
 }

@@ -168,7 +168,7 @@ async fn rotate_key(From(state): Shared, Path(name): Path<String>, request: Requ
 }
 
 async fn budgets(From(state): Shared) -> Response<Body> {
-    usage::budgets(&state)
+    usage::budgets(&state).await
 }
 
 async fn spent(From(state): Shared, request: Request) -> Response<Body> {

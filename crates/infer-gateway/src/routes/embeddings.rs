@@ -2,17 +2,14 @@
 
 use axum::body::Body;
 use http::{Request, Response};
-use tokio::time::Instant;
 use wire_chat::server::{read_embed_request, read_embed_request_for, write_embeddings};
 
-use super::generate::refuse;
-use crate::ask::wishes;
-use crate::caller::caller;
 use crate::denial::{Failure, Shape};
+use crate::door::{Arrived, Wanted, close, in_time};
 use crate::observe::Ending;
+use crate::reply;
 use crate::state::State;
 use crate::watch::Watch;
-use crate::{intake, reply};
 
 /// Its name in logs and metrics.
 pub(crate) const ENDPOINT: &str = "embeddings";
@@ -24,15 +21,12 @@ pub(crate) async fn embed(
     request: Request<Body>,
     mut watch: Watch,
 ) -> Response<Body> {
-    let mut response = match answer(state, deployment, request, &mut watch).await {
-        Ok(response) => {
-            watch.end(200, Ending::Answered);
-            response
-        }
-        Err(failure) => refuse(&mut watch, &failure, Shape::OpenAi),
-    };
-    reply::name(response.headers_mut(), watch.id());
-    response
+    let span = watch.span();
+    let answered = in_time(state, span, Box::pin(answer(state, deployment, request, &mut watch))).await;
+    close(answered, watch, Shape::OpenAi, |response, mut watch| {
+        watch.end(200, Ending::Answered);
+        response
+    })
 }
 
 async fn answer(
@@ -43,30 +37,18 @@ async fn answer(
 ) -> Result<Response<Body>, Failure> {
     use infer_core::ModelRunner as _;
 
-    let config = state.config();
-    let (head, body) = request.into_parts();
-    let caller = caller(state, &head.headers)?;
-    watch.seen().key = caller.name().cloned();
-    let wishes = wishes(&head.headers, watch.id().clone(), &caller, &config)?;
-    let body = intake::read(&head.headers, body, config.max_body_bytes, config.body_timeout).await?;
+    let arrived = Arrived::read(state, request, watch).await?;
     let mut batch = match deployment {
-        Some(deployment) => read_embed_request_for(&body, deployment)?,
-        None => read_embed_request(&body)?,
+        Some(deployment) => read_embed_request_for(&arrived.body, deployment)?,
+        None => read_embed_request(&arrived.body)?,
     };
-    let model = batch.model.clone();
-    watch.seen().model = Some(model.clone());
-    caller.may_use(&model)?;
-
-    let deadline = Instant::now() + wishes.deadline;
-    let waiting = Instant::now();
-    let tokens = body.len() as u64 / 4;
-    let admitted = state.admission().admit(caller.key.as_deref(), tokens, wishes.priority, deadline).await?;
-    watch.admitted(admitted, waiting.elapsed());
-    let base64 = batch.base64;
-    batch.request_id = wishes.id;
-    batch.routing = wishes.routing;
-    batch.deadline = Some(deadline.saturating_duration_since(Instant::now()));
-    watch.asked();
+    let (model, base64) = (batch.model.clone(), batch.base64);
+    let tokens = arrived.body.len() as u64 / 4;
+    let wanted = Wanted { model: Some(&model), is_streaming: false, tokens };
+    let leave = arrived.admit(state, wanted, watch).await?;
+    batch.request_id = leave.id;
+    batch.routing = leave.routing;
+    batch.deadline = Some(leave.time);
     let vectors = state.inference.embed(batch).await?;
 
     let seen = watch.seen();

@@ -1,23 +1,21 @@
 //! Answers of models, in the shape that the client's route has: the way that all of them share.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use axum::body::Body;
 use bytes::Bytes;
 use http::{Request, Response};
 use infer_core::{Completion, ExecuteBatch, InferenceError, RunHandle};
 use infer_store::cache::CacheOutcome;
-use tokio::time::Instant;
+use tracing::Instrument as _;
 
-use crate::ask::{Wishes, wishes};
-use crate::caller::caller;
 use crate::denial::{Failure, Shape};
-use crate::drain::stopping;
+use crate::door::{Arrived, Wanted, close, in_time};
 use crate::events::{Events, Format, Terms};
 use crate::observe::Ending;
+use crate::reply;
 use crate::state::State;
 use crate::watch::Watch;
-use crate::{intake, reply};
 
 /// What a request of some shape asks.
 pub(crate) struct Asked<H> {
@@ -57,35 +55,15 @@ pub(crate) async fn generate<D: Dialect>(
     request: Request<Body>,
     mut watch: Watch,
 ) -> Response<Body> {
-    let answered = tokio::select! {
-        answered = answer(state, dialect, request, &mut watch) => answered,
-        () = state.drain.over() => Err(stopping().into()),
-    };
-    let id = watch.id().clone();
-    let mut response = match answered {
-        Ok(Answer::Whole(response)) => {
+    let span = watch.span();
+    let answered = in_time(state, span, Box::pin(answer(state, dialect, request, &mut watch))).await;
+    close(answered, watch, D::SHAPE, |answer, mut watch| match answer {
+        Answer::Whole(response) => {
             watch.end(200, Ending::Answered);
             response
         }
-        Ok(Answer::Stream(begin)) => begin(watch),
-        Err(failure) => refuse(&mut watch, &failure, D::SHAPE),
-    };
-    reply::name(response.headers_mut(), &id);
-    response
-}
-
-/// Answers with a failure.
-pub(crate) fn refuse(watch: &mut Watch, failure: &Failure, shape: Shape) -> Response<Body> {
-    let mut response = failure.respond(shape);
-    if let Failure::Call(error) = failure {
-        tracing::info!(request_id = %watch.id(), %error, "call failed");
-        if let Some(at) = error.origin() {
-            reply::failed(response.headers_mut(), &at.tried);
-            watch.failed_at(at);
-        }
-    }
-    watch.end(failure.status().as_u16(), Ending::Failed(failure.code()));
-    response
+        Answer::Stream(begin) => begin(watch),
+    })
 }
 
 enum Answer {
@@ -99,28 +77,21 @@ async fn answer<D: Dialect>(
     request: Request<Body>,
     watch: &mut Watch,
 ) -> Result<Answer, Failure> {
-    let config = state.config();
-    let (head, body) = request.into_parts();
-    let caller = caller(state, &head.headers)?;
-    watch.seen().key = caller.name().cloned();
-    let wishes = wishes(&head.headers, watch.id().clone(), &caller, &config)?;
-    let body = intake::read(&head.headers, body, config.max_body_bytes, config.body_timeout).await?;
-    let Asked { mut batch, how } = dialect.read(&body)?;
-    watch.seen().model = Some(batch.model.clone());
-    watch.seen().streamed = batch.is_streaming();
-    caller.may_use(&batch.model)?;
-
-    let deadline = Instant::now() + wishes.deadline;
-    let tokens = body.len() as u64 / 4 + u64::from(batch.max_output_tokens.unwrap_or(0));
-    let waiting = Instant::now();
-    let admitted = state.admission().admit(caller.key.as_deref(), tokens, wishes.priority, deadline).await?;
-    watch.admitted(admitted, waiting.elapsed());
-    let cache = ask(&mut batch, wishes, deadline);
-
+    let arrived = Arrived::read(state, request, watch).await?;
+    let Asked { mut batch, how } = dialect.read(&arrived.body)?;
     let streaming = batch.is_streaming();
-    watch.asked();
-    let inference = state.inference.clone();
-    let mut call = Box::pin(async move { inference.execute_with(batch, &cache).await });
+    let tokens = arrived.body.len() as u64 / 4 + u64::from(batch.max_output_tokens.unwrap_or(0));
+    let config = Arc::clone(&arrived.config);
+    let wanted = Wanted { model: Some(&batch.model), is_streaming: streaming, tokens };
+    let leave = arrived.admit(state, wanted, watch).await?;
+    batch.request_id = leave.id;
+    batch.routing = leave.routing;
+    batch.priority = leave.priority;
+    batch.deadline = Some(leave.time);
+
+    let (inference, cache) = (state.inference.clone(), leave.cache);
+    // Also when it goes on within a stream, it is a part of this request.
+    let mut call = Box::pin(async move { inference.execute_with(batch, &cache).await }.in_current_span());
     if !streaming {
         let (run, cached) = call.await?;
         return whole::<D>(run, cached, &how, watch).await;
@@ -147,15 +118,6 @@ async fn answer<D: Dialect>(
             })))
         }
     }
-}
-
-/// Puts what the headers ask into the call.
-fn ask(batch: &mut ExecuteBatch, wishes: Wishes, deadline: Instant) -> infer_store::cache::CacheControl {
-    batch.request_id = wishes.id;
-    batch.routing = wishes.routing;
-    batch.priority = wishes.priority;
-    batch.deadline = Some(deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1)));
-    wishes.cache
 }
 
 async fn whole<D: Dialect>(

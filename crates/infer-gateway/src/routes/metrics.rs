@@ -16,7 +16,8 @@ pub(super) async fn scrape(From(state): Shared, request: Request<Body>) -> Respo
     if let Err(denial) = admin::known(&state, &request) {
         return Failure::Denied(denial).respond(Shape::OpenAi);
     }
-    match state.metrics.scrape(&state) {
+    let balances = state.inference.shared_balances().await.accounts;
+    match state.metrics.scrape(&state, balances) {
         Ok(text) => {
             let mut response = Response::new(Body::from(text));
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(FORMAT));

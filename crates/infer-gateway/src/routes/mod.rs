@@ -25,7 +25,6 @@ use axum::extract::{Path, State as From};
 use axum::middleware::from_fn_with_state;
 use axum::routing::{any, get, post};
 use http::{HeaderMap, Request, Response, StatusCode};
-use tracing::Instrument as _;
 
 use crate::ask::request_id;
 use crate::cors;
@@ -39,19 +38,19 @@ use completions::Texts;
 use generate::Dialect;
 use messages::Messages;
 
+/// Where the interface of OpenAI stands, and where Azure's clients look for the same since its version 1 (Azure's page on the
+/// lifecycle of its API, read 2026-11-21).
+const BASES: [&str; 2] = ["/v1", "/openai/v1"];
+
 pub(super) type Shared = From<Arc<State>>;
 
 /// All routes.
 pub(crate) fn router(state: Arc<State>) -> Router {
     let cors = from_fn_with_state(Arc::clone(&state), cors::cors);
-    Router::new()
+    BASES
+        .into_iter()
+        .fold(Router::new(), interface)
         .merge(admin::router(Arc::clone(&state)))
-        .route("/v1/chat/completions", post(chat))
-        .route("/v1/completions", post(texts))
-        .route("/v1/embeddings", post(embed))
-        .route("/v1/messages", post(messages))
-        .route("/v1/models", get(models))
-        .route("/v1/models/{*id}", get(model))
         .route("/openai/models", get(models))
         .route("/openai/models/{*id}", get(model))
         .route("/openai/deployments/{deployment}/chat/completions", post(azure_chat))
@@ -70,14 +69,26 @@ pub(crate) fn router(state: Arc<State>) -> Router {
             get(|From(state): Shared| async move { breakers::list(&state, None) }),
         )
         .route("/health/circuit-breakers/{name}", get(provider_breakers))
-        .route("/v1/usage", get(own_usage))
         .merge(crate::dashboard::routes())
-        .route("/v1/{*rest}", any(pass_on))
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
         .layer(axum::middleware::map_response(readable))
         .layer(cors)
         .with_state(state)
+}
+
+/// What clients of models ask, below `base`.
+fn interface(router: Router<Arc<State>>, base: &str) -> Router<Arc<State>> {
+    let at = |path: &str| format!("{base}{path}");
+    router
+        .route(&at("/chat/completions"), post(chat))
+        .route(&at("/completions"), post(texts))
+        .route(&at("/embeddings"), post(embed))
+        .route(&at("/messages"), post(messages))
+        .route(&at("/models"), get(models))
+        .route(&at("/models/{*id}"), get(model))
+        .route(&at("/usage"), get(own_usage))
+        .route(&at("/{*rest}"), any(pass_on))
 }
 
 fn watch(state: &State, endpoint: &'static str, headers: &HeaderMap) -> Watch {
@@ -88,8 +99,7 @@ fn watch(state: &State, endpoint: &'static str, headers: &HeaderMap) -> Watch {
 
 async fn generated<D: Dialect>(state: &State, dialect: D, request: Request<Body>) -> Response<Body> {
     let watch = watch(state, D::ENDPOINT, request.headers());
-    let span = watch.span();
-    generate::generate(state, &dialect, request, watch).instrument(span).await
+    generate::generate(state, &dialect, request, watch).await
 }
 
 async fn chat(From(state): Shared, request: Request<Body>) -> Response<Body> {
@@ -127,8 +137,7 @@ async fn pass_on(From(state): Shared, request: Request<Body>) -> Response<Body> 
 
 async fn embed(From(state): Shared, request: Request<Body>) -> Response<Body> {
     let watch = watch(&state, embeddings::ENDPOINT, request.headers());
-    let span = watch.span();
-    embeddings::embed(&state, None, request, watch).instrument(span).await
+    embeddings::embed(&state, None, request, watch).await
 }
 
 async fn azure_embed(
@@ -137,8 +146,7 @@ async fn azure_embed(
     request: Request<Body>,
 ) -> Response<Body> {
     let watch = watch(&state, embeddings::ENDPOINT, request.headers());
-    let span = watch.span();
-    embeddings::embed(&state, Some(&deployment), request, watch).instrument(span).await
+    embeddings::embed(&state, Some(&deployment), request, watch).await
 }
 
 async fn models(From(state): Shared, headers: HeaderMap) -> Response<Body> {
@@ -172,6 +180,6 @@ async fn wrong_method(request: Request<Body>) -> Response<Body> {
     let path: String = request.uri().path().chars().take(100).collect();
     let message = format!("{path} does not answer {}", request.method());
     let denial = Denial::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message).for_good();
-    let is_messages = request.uri().path() == "/v1/messages";
+    let is_messages = request.uri().path().ends_with("/v1/messages");
     Failure::Denied(denial).respond(if is_messages { Shape::Anthropic } else { Shape::OpenAi })
 }

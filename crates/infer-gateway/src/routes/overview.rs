@@ -18,7 +18,7 @@ pub(super) async fn overview(From(state): Shared, Query(since): Query<Since>) ->
     let config = state.inference.config();
     let targets = state.inference.router().targets();
     let now = state.now();
-    let budgets = state.inference.balances();
+    let budgets = state.inference.shared_balances().await;
     to_json(&Overview {
         version: env!("CARGO_PKG_VERSION"),
         started: live.started,
@@ -40,7 +40,12 @@ pub(super) async fn overview(From(state): Shared, Query(since): Query<Since>) ->
                 }
             })
             .collect(),
-        budgets: budgets.iter().map(|balance| BudgetView::new(balance, balance.every, now)).collect(),
+        budgets_partial: budgets.is_partial,
+        budgets: budgets
+            .accounts
+            .iter()
+            .map(|balance| BudgetView::new(balance, balance.every, now))
+            .collect(),
         routes: config.router.routes.keys().cloned().collect(),
         live,
     })

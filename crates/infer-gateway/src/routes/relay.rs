@@ -11,18 +11,14 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Frame;
 use infer_core::{InferenceError, ModelRunner as _, RelayAnswer, RelayBody, RelayMethod, RelayRequest};
-use tokio::time::Instant;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::generate::refuse;
-use crate::ask::wishes;
-use crate::caller::caller;
 use crate::denial::{Denial, Failure, Shape, for_callers};
-use crate::drain::stopping;
+use crate::door::{Arrived, Wanted, close, in_time};
 use crate::observe::Ending;
+use crate::reply;
 use crate::state::State;
 use crate::watch::Watch;
-use crate::{intake, reply};
 
 /// Its name in logs and metrics.
 pub(crate) const ENDPOINT: &str = "relay";
@@ -30,44 +26,22 @@ pub(crate) const ENDPOINT: &str = "relay";
 /// Names the model of a request whose body does not, such as a form.
 const MODEL: &str = "x-infer-model";
 
-/// Passes a request on. `path` is what follows `/v1`.
+/// Passes a request on, by what follows `/v1`.
 pub(crate) async fn relay(state: &State, request: Request<Body>, mut watch: Watch) -> Response<Body> {
-    let answered = tokio::select! {
-        answered = answer(state, request, &mut watch) => answered,
-        () = state.drain.over() => Err(stopping().into()),
-    };
-    let id = watch.id().clone();
-    let mut response = match answered {
-        Ok(answer) => respond(answer, watch, state.drain.over()),
-        Err(failure) => refuse(&mut watch, &failure, Shape::OpenAi),
-    };
-    reply::name(response.headers_mut(), &id);
-    response
+    let answered = in_time(state, watch.span(), Box::pin(answer(state, request, &mut watch))).await;
+    close(answered, watch, Shape::OpenAi, |answer, watch| respond(answer, watch, state.drain.over()))
 }
 
 async fn answer(state: &State, request: Request<Body>, watch: &mut Watch) -> Result<RelayAnswer, Failure> {
-    let config = state.config();
-    let (head, body) = request.into_parts();
-    let caller = caller(state, &head.headers)?;
-    watch.seen().key = caller.name().cloned();
-    let wishes = wishes(&head.headers, watch.id().clone(), &caller, &config)?;
-    let body = intake::read(&head.headers, body, config.max_body_bytes, config.body_timeout).await?;
-    let mut relay = asked(&head, body)?;
-    watch.seen().model.clone_from(&relay.model);
-    watch.seen().streamed = relay.is_streaming();
-    // A key that may not use everything must say what it uses.
-    caller.may_use(relay.model.as_deref().unwrap_or_default())?;
-
-    let deadline = Instant::now() + wishes.deadline;
-    let waiting = Instant::now();
-    let tokens = relay.input_tokens();
-    let admitted = state.admission().admit(caller.key.as_deref(), tokens, wishes.priority, deadline).await?;
-    watch.admitted(admitted, waiting.elapsed());
-    relay.request_id = wishes.id;
-    relay.routing = wishes.routing;
-    relay.priority = wishes.priority;
-    relay.deadline = Some(deadline.saturating_duration_since(Instant::now()));
-    watch.asked();
+    let arrived = Arrived::read(state, request, watch).await?;
+    let mut relay = asked(&arrived.head, arrived.body.clone())?;
+    let (is_streaming, tokens) = (relay.is_streaming(), relay.input_tokens());
+    let wanted = Wanted { model: relay.model.as_deref(), is_streaming, tokens };
+    let leave = arrived.admit(state, wanted, watch).await?;
+    relay.request_id = leave.id;
+    relay.routing = leave.routing;
+    relay.priority = leave.priority;
+    relay.deadline = Some(leave.time);
     let answer = state.inference.relay(relay).await?;
     watch.answered_by(&answer.meta);
     Ok(answer)
@@ -84,9 +58,9 @@ fn asked(head: &Parts, body: Bytes) -> Result<RelayRequest, Failure> {
             return Err(Denial::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message).into());
         }
     };
-    let path = head.uri.path().strip_prefix("/v1").unwrap_or_default();
+    let (path, query) = asked_for(head);
     let mut relay = RelayRequest::new(method, path);
-    if let Some(query) = head.uri.query() {
+    if let Some(query) = query {
         relay = relay.with_query(query);
     }
     for (name, value) in &head.headers {
@@ -106,6 +80,19 @@ fn asked(head: &Parts, body: Bytes) -> Result<RelayRequest, Failure> {
         relay = relay.with_model(model);
     }
     Ok(relay)
+}
+
+/// What follows the base, without what only Azure's addresses have: whoever is asked adds its own.
+fn asked_for(head: &Parts) -> (&str, Option<String>) {
+    let (path, query) = (head.uri.path(), head.uri.query());
+    match path.strip_prefix("/openai/v1") {
+        None => (path.strip_prefix("/v1").unwrap_or_default(), query.map(str::to_owned)),
+        Some(rest) => {
+            let kept = query.unwrap_or_default().split('&').filter(|part| !part.starts_with("api-version="));
+            let kept = kept.collect::<Vec<_>>().join("&");
+            (rest, (!kept.is_empty()).then_some(kept))
+        }
+    }
 }
 
 fn respond(answer: RelayAnswer, watch: Watch, over: WaitForCancellationFutureOwned) -> Response<Body> {

@@ -28,16 +28,20 @@ use crate::state::State;
 pub(crate) async fn own(state: &State, headers: &HeaderMap) -> Answer {
     let caller = caller(state, headers)?;
     let name = caller.name().cloned();
-    let mut budgets = match &name {
-        Some(name) => state.inference.balances_of(&Payer::key(name.clone())),
-        None => state.inference.balances(),
+    let told = match &name {
+        Some(name) => state.inference.shared_balances_of(&Payer::key(name.clone())).await,
+        None => state.inference.shared_balances().await,
     };
+    let mut budgets = told.accounts;
     // What others spend of a budget for all is nobody's business.
     budgets
         .retain(|balance| if name.is_some() { balance.per == Scope::Key } else { balance.per == Scope::All });
     let budgets: Vec<Value> = budgets.iter().map(balance).collect();
     let mut answer = json!({ "object": "usage", "key": name, "budgets": budgets });
     let Value::Object(members) = &mut answer else { return Ok(to_json(&answer)) };
+    if told.is_partial {
+        members.insert("budgets_partial".to_owned(), true.into());
+    }
     let Some(ledger) = state.inference.ledger() else {
         members.insert("recorded".to_owned(), false.into());
         members.insert(
@@ -63,9 +67,10 @@ pub(crate) async fn own(state: &State, headers: &HeaderMap) -> Answer {
 }
 
 /// Every budget in force with its accounts.
-pub(super) fn budgets(state: &State) -> Response<Body> {
+pub(super) async fn budgets(state: &State) -> Response<Body> {
+    let told = state.inference.shared_balances().await;
     let mut accounts: HashMap<String, Vec<Value>> = HashMap::new();
-    for held in state.inference.balances() {
+    for held in told.accounts {
         accounts.entry(held.budget.to_string()).or_default().push(balance(&held));
     }
     let rules = state.inference.budget_rules();
@@ -87,7 +92,7 @@ pub(super) fn budgets(state: &State) -> Response<Body> {
             "accounts": accounts.remove(&rule.name).unwrap_or_default(),
         })
     });
-    to_json(&json!({ "budgets": shown.collect::<Vec<_>>() }))
+    to_json(&json!({ "budgets": shown.collect::<Vec<_>>(), "partial": told.is_partial }))
 }
 
 /// Sums of the ledger: `from` and `to` are days or moments, `by` names dimensions and one period, parted by commas.

@@ -18,6 +18,7 @@ use infer_gateway::{Gateway, GatewayConfig, Metrics, Observer, Seen};
 use infer_store::Clock;
 use infer_store::keys::KeyBook;
 use inference::config::{Format, Source};
+use inference::remote::meter::{Fanout, MetricsSink};
 use inference::{Inference, InferenceBuilder};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
@@ -81,6 +82,8 @@ pub struct Setting {
     pub provider: String,
     /// More settings of the first provider alone.
     pub first: String,
+    /// Who is told of upstreams' calls beside the metrics.
+    pub sinks: Vec<Arc<dyn MetricsSink>>,
 }
 
 impl Setting {
@@ -95,7 +98,7 @@ impl Setting {
     }
 
     pub async fn start(self) -> Scene {
-        let Self { sims: builders, yaml, data, provider, first } = self;
+        let Self { sims: builders, yaml, data, provider, first, sinks } = self;
         let builders = if builders.is_empty() { vec![Sim::builder()] } else { builders };
         let mut sims = Vec::new();
         for builder in builders {
@@ -115,7 +118,8 @@ impl Setting {
         let builder =
             infer_gateway::sections().into_iter().fold(Inference::builder(), InferenceBuilder::with_section);
         let metrics = Metrics::new();
-        let builder = builder.with_sink(metrics.clone());
+        let told: Arc<dyn MetricsSink> = metrics.clone();
+        let builder = builder.with_sink(Arc::new(Fanout([told].into_iter().chain(sinks).collect())));
         let directory = data.then(|| tempfile::tempdir().unwrap());
         let builder = match &directory {
             None => builder.with_source(Source::text(text, Format::Yaml)),

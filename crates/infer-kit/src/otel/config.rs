@@ -26,6 +26,9 @@ pub struct OtelConfig {
     pub resource: BTreeMap<String, String>,
     /// Whether spans are exported. Yes.
     pub traces: bool,
+    /// Whether upstreams are told the trace of a request, as `traceparent` and `tracestate`. Yes: they are random numbers and
+    /// what callers added to the trace, and a server of your own can go on with them.
+    pub propagate: bool,
     /// Whether metrics are exported. Yes.
     pub metrics: bool,
     /// Which part of the traces is kept, from 0 to 1; what hangs below a span shares its fate. 1: a call of a model is
@@ -56,6 +59,7 @@ impl Default for OtelConfig {
             service_name: "infer".to_owned(),
             resource: BTreeMap::new(),
             traces: true,
+            propagate: true,
             metrics: true,
             sample_ratio: 1.0,
             span_interval: Duration::from_secs(5),

@@ -22,6 +22,9 @@
 //! **Spans** are those of the program and of this library at `INFO` and above, so a call hangs below whatever made it.
 //! What the HTTP stack tells is left out.
 //!
+//! **Traces go on to upstreams**: each request has a `traceparent` of the span of its call, and the `tracestate` that came with
+//! the trace, by W3C's Trace Context. `propagate: false` keeps them here.
+//!
 //! | metric | kind | by |
 //! |---|---|---|
 //! | `gen_ai.client.token.usage` | histogram of tokens | `gen_ai.token.type` |
@@ -72,7 +75,7 @@ use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider};
 use remote_core::address::origin;
 use remote_core::config::TimeoutConfig;
-use remote_core::meter::{MetricsSink, NullSink};
+use remote_core::meter::{MetricsSink, RunRecord, TraceContext};
 use remote_core::{HttpTransport, Transport};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -164,10 +167,10 @@ pub fn start_over(config: &OtelConfig, transport: Arc<dyn Transport>) -> Result<
     let metrics = config.metrics.then(|| plan.metrics()).transpose().map_err(|error| refused(&error))?;
     Ok(Otel {
         tracer: traces.as_ref().map(|traces| traces.tracer(SCOPE)),
-        sink: match &metrics {
-            Some(metrics) => Arc::new(OtelSink::new(&metrics.meter(SCOPE))),
-            None => Arc::new(NullSink),
-        },
+        sink: Arc::new(Told {
+            metrics: metrics.as_ref().map(|metrics| OtelSink::new(&metrics.meter(SCOPE))),
+            propagates: config.traces && config.propagate,
+        }),
         providers: Providers { traces, metrics },
         queue,
         patience: config.shutdown_timeout,
@@ -176,6 +179,25 @@ pub fn start_over(config: &OtelConfig, transport: Arc<dyn Transport>) -> Result<
 
 fn refused(error: &ExporterBuildError) -> InferenceError {
     InferenceError::config(format!("telemetry: {error}"))
+}
+
+/// What runners tell, and ask of traces.
+#[derive(Debug)]
+struct Told {
+    metrics: Option<OtelSink>,
+    propagates: bool,
+}
+
+impl MetricsSink for Told {
+    fn record(&self, record: &RunRecord) {
+        if let Some(metrics) = &self.metrics {
+            metrics.record(record);
+        }
+    }
+
+    fn trace_context(&self) -> Option<TraceContext> {
+        if self.propagates { parent::current() } else { None }
+    }
 }
 
 struct Plan<'a> {
@@ -244,7 +266,8 @@ impl Otel {
         })
     }
 
-    /// Exports what becomes of calls as metrics; forgets it where `metrics` is off.
+    /// Exports what becomes of calls as metrics, where `metrics` is on, and tells runners the trace of a request, where `traces`
+    /// and `propagate` are.
     pub fn sink(&self) -> Arc<dyn MetricsSink> {
         Arc::clone(&self.sink)
     }

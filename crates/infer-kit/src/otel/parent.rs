@@ -1,10 +1,11 @@
-//! A trace that somebody else began.
+//! A trace that goes on from whoever asks to whoever is asked.
 
 use http::HeaderMap;
 use opentelemetry::propagation::TextMapPropagator as _;
 use opentelemetry::trace::TraceContextExt as _;
 use opentelemetry_http::HeaderExtractor;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
+use remote_core::meter::TraceContext;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
@@ -21,4 +22,13 @@ pub fn continue_trace(span: &Span, headers: &HeaderMap) {
         // Fails where nothing exports, and then there is no trace to be a part of.
         _ = span.set_parent(context);
     }
+}
+
+/// Where the span that is entered now stands in its trace; `None` where nothing exports it.
+pub(super) fn current() -> Option<TraceContext> {
+    let context = Span::current().context();
+    let span = context.span();
+    let span = span.span_context();
+    let (trace, id) = (span.trace_id().to_bytes(), span.span_id().to_bytes());
+    Some(TraceContext::new(trace, id, span.is_sampled())?.with_state(&span.trace_state().header()))
 }

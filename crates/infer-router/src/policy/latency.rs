@@ -58,6 +58,26 @@ impl PeakEwma {
     }
 }
 
+/// A moving average of what was measured, in seconds, for people to read: failures are no part of it, and it stays as it is
+/// while nothing is measured.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Measured(Option<(f64, Instant)>);
+
+impl Measured {
+    /// Takes a sample.
+    pub(crate) fn observe(&mut self, now: Instant, sample: Duration) {
+        let sample = sample.as_secs_f64();
+        let (value, as_of) = self.0.unwrap_or((sample, now));
+        let kept = keeps(as_of, now);
+        self.0 = Some((value.mul_add(kept, sample * (1.0 - kept)), as_of.max(now)));
+    }
+
+    /// The average; `None` while nothing was measured.
+    pub(crate) fn time(&self) -> Option<Duration> {
+        self.0.and_then(|(value, _)| Duration::try_from_secs_f64(value).ok())
+    }
+}
+
 fn keeps(as_of: Instant, now: Instant) -> f64 {
     (-now.saturating_duration_since(as_of).as_secs_f64() / FADE).exp()
 }
@@ -112,6 +132,20 @@ mod tests {
             average.fail(begun, seconds(0.001));
         }
         assert_eq!(average.seconds(begun), Some(60.0));
+    }
+
+    #[test]
+    fn what_was_measured_stays_while_nothing_is_and_follows_what_is() {
+        let begun = Instant::now();
+        let mut measured = Measured::default();
+        assert_eq!(measured.time(), None);
+        measured.observe(begun, seconds(0.4));
+        assert_eq!(measured.time(), Some(seconds(0.4)));
+        measured.observe(begun + seconds(10.0), seconds(0.2));
+        let after = measured.time().unwrap();
+        assert!(after > seconds(0.26) && after < seconds(0.29), "{after:?}");
+        measured.observe(begun + seconds(3_600.0), seconds(0.1));
+        assert!(measured.time().unwrap() < seconds(0.101));
     }
 
     proptest! {

@@ -151,6 +151,22 @@ async fn the_slowest_gets_nothing_and_is_tried_again_when_the_others_are_busy() 
     assert_eq!(latencies, [true, true, true]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_time_to_first_content_is_what_was_measured_however_much_fails() {
+    let refuses = || Act::Fail(ErrorKind::Upstream, ms(5));
+    let well_once = says("a", [Act::Say("fine", ms(100)), refuses(), refuses(), refuses(), refuses()]);
+    let router = router(
+        &[well_once, fails("b", ErrorKind::Upstream), does("c", Act::Say("fine", ms(7)))],
+        &even("weighted"),
+    );
+    for _ in 0..9 {
+        router.execute(ask("r").streaming()).await.unwrap().collect().await.unwrap();
+    }
+    let of = |name: &str| router.targets().into_iter().find(|target| &*target.provider == name).unwrap();
+    assert!(of("a").failures > 0 && of("b").failures > 0, "{:?}", router.targets());
+    assert_eq!((of("a").latency, of("b").latency, of("c").latency), (Some(ms(100)), None, Some(ms(7))));
+}
+
 #[tokio::test]
 async fn the_cheapest_for_the_call_is_chosen_and_the_unpriced_last() {
     let runners = [costs("a", 1.0, 9.0), costs("b", 3.0, 3.0), says("c", [])];

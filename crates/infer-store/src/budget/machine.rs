@@ -113,6 +113,18 @@ impl Rule {
         }
     }
 
+    /// An account of which others know what it holds.
+    #[cfg(feature = "redis")]
+    pub(crate) fn standing(
+        &self,
+        account: Option<Arc<str>>,
+        now: SystemTime,
+        spent: u128,
+        reserved: u128,
+    ) -> Balance {
+        self.balance(account, Account { window: self.window(now), spent, reserved })
+    }
+
     /// What the operator wants done with a call of `payer` that does not fit.
     pub(crate) fn action(&self, payer: &Payer) -> OnExceed {
         match &self.config.on_exceed {

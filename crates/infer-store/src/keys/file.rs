@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use notify::{EventKind, RecursiveMode, Watcher as _};
+use notify::{Event, EventKind, RecursiveMode, Watcher as _};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -189,8 +189,9 @@ impl KeyPlace for KeyFile {
         std::fs::create_dir_all(&self.directory).map_err(|error| StoreError::io(&self.directory, &error))?;
         // One place is enough: what counts is that something happened, not how often.
         let (tell, changes) = mpsc::channel(1);
+        let directory = self.directory.clone();
         let mut ear = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            if event.map_or(true, |event| !matches!(event.kind, EventKind::Access(_))) {
+            if event.map_or(true, |event| is_about_keys(&event, &directory)) {
                 // Full means that a change is noted already; closed, that nobody waits any more.
                 let _ = tell.try_send(());
             }
@@ -203,6 +204,18 @@ impl KeyPlace for KeyFile {
     }
 }
 
+/// Whether something may have happened to the file in `directory`. The ledger lives there too, and writes all the time.
+fn is_about_keys(event: &Event, directory: &Path) -> bool {
+    let is_it = |path: &PathBuf| {
+        // A mounted volume is replaced as a whole, by a link whose name begins with two dots.
+        let is_named =
+            path.file_name().is_some_and(|name| name == NAME || name.as_encoded_bytes().starts_with(b".."));
+        is_named || path == directory && matches!(event.kind, EventKind::Remove(_))
+    };
+    let is_read = matches!(event.kind, EventKind::Access(_));
+    !is_read && (event.need_rescan() || event.paths.is_empty() || event.paths.iter().any(is_it))
+}
+
 async fn blocking<T: Send + 'static>(
     path: &Path,
     work: impl FnOnce() -> Result<T, KeyError> + Send + 'static,
@@ -211,4 +224,55 @@ async fn blocking<T: Send + 'static>(
     done.unwrap_or_else(|error| {
         Err(StoreError::Io { path: path.to_owned(), detail: error.to_string() }.into())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use notify::event::{Flag, RemoveKind};
+
+    use super::*;
+    use crate::ledger::LedgerRow;
+    use crate::{Clock, Ledger, LedgerConfig};
+
+    #[tokio::test]
+    async fn what_the_ledger_writes_wakes_nobody_and_a_changed_key_does() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().canonicalize().unwrap();
+        let (tell, mut heard) = mpsc::unbounded_channel();
+        let mut ear = notify::recommended_watcher(move |event: notify::Result<Event>| {
+            let _ = tell.send(event.unwrap());
+        })
+        .unwrap();
+        ear.watch(&path, RecursiveMode::NonRecursive).unwrap();
+        let ledger = Ledger::open(&path, LedgerConfig::default()).unwrap();
+        for number in 0..3 {
+            ledger.append(LedgerRow::new(Clock::system().now(), "m", number.to_string())).await.unwrap();
+        }
+        ledger.flush().await.unwrap();
+        std::fs::write(path.join(NAME), "{}").unwrap();
+        let mut others = 0;
+        loop {
+            let event = heard.recv().await.unwrap();
+            let is_read = matches!(event.kind, EventKind::Access(_));
+            if event.paths.iter().any(|path| path.ends_with(NAME)) {
+                assert!(is_read || is_about_keys(&event, &path), "{event:?}");
+                break;
+            }
+            assert!(!is_about_keys(&event, &path), "{event:?}");
+            others += usize::from(!is_read);
+        }
+        assert!(others > 0, "the ledger wrote where the keys are");
+    }
+
+    #[test]
+    fn a_volume_that_is_replaced_a_directory_that_goes_and_events_that_were_lost_are_heard() {
+        let directory = Path::new("/data");
+        let event = |path: &str| Event::new(EventKind::Remove(RemoveKind::Any)).add_path(path.into());
+        assert!(is_about_keys(&event("/data/..data"), directory));
+        assert!(is_about_keys(&event("/data"), directory));
+        assert!(is_about_keys(&Event::new(EventKind::Any), directory));
+        assert!(is_about_keys(&event("/data/x").set_flag(Flag::Rescan), directory));
+        assert!(!is_about_keys(&event("/data/ledger"), directory));
+        assert!(!is_about_keys(&event("/data/keys.json.next"), directory));
+    }
 }

@@ -18,7 +18,7 @@ pub struct KeyLimits {
     /// Tokens read and written in a minute, above 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens_per_minute: Option<u64>,
-    /// Calls at once, above 0.
+    /// Calls at once, above 0. Where keys are shared by several processes, over all of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<u32>,
 }

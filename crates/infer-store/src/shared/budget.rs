@@ -16,6 +16,7 @@ use infer_core::RequestId;
 use redis::Cmd;
 use tokio::sync::{mpsc, oneshot};
 
+use super::balances::is_open;
 use super::{Fault, OnOutage, Redis, Repeat, Script};
 use crate::StoreError;
 use crate::budget::{
@@ -51,7 +52,7 @@ struct Inner {
 
 /// The budgets in force.
 #[derive(Debug)]
-struct Terms {
+pub(super) struct Terms {
     rules: Vec<Rule>,
     timeout: Duration,
 }
@@ -66,9 +67,9 @@ enum Settlement {
 }
 
 /// A budget and the account of a call in it.
-struct Part<'a> {
-    rule: &'a Rule,
-    account: Option<Arc<str>>,
+pub(super) struct Part<'a> {
+    pub(super) rule: &'a Rule,
+    pub(super) account: Option<Arc<str>>,
 }
 
 impl RedisBudgets {
@@ -121,6 +122,31 @@ impl RedisBudgets {
             // Whoever would tell is gone only when nobody counts any more.
             let _ = arrived.await;
         }
+    }
+
+    pub(super) fn redis(&self) -> &Redis {
+        &self.inner.redis
+    }
+
+    pub(super) fn local(&self) -> &Budgets {
+        &self.inner.local
+    }
+
+    pub(super) fn now(&self) -> SystemTime {
+        self.inner.local.clock().now()
+    }
+
+    pub(super) fn terms(&self) -> Arc<Terms> {
+        self.inner.terms()
+    }
+
+    pub(super) fn keys(&self, part: &Part<'_>, now: SystemTime) -> [String; 3] {
+        self.inner.keys(part, now)
+    }
+
+    /// The key of the names of a budget's accounts in its window.
+    pub(super) fn accounts_key(&self, rule: &Rule, now: SystemTime) -> String {
+        self.inner.accounts_key(rule, now)
     }
 
     fn permit(
@@ -204,7 +230,11 @@ impl Terms {
         }
     }
 
-    fn parts(&self, payer: &Payer) -> Vec<Part<'_>> {
+    pub(super) fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    pub(super) fn parts(&self, payer: &Payer) -> Vec<Part<'_>> {
         let part = |rule| {
             let holder = Rule::account(rule, payer)?;
             Some(Part { rule, account: holder.0 })
@@ -220,19 +250,19 @@ impl Inner {
 
     /// What is spent in the window, the reservations by expiry, and their amounts.
     fn keys(&self, part: &Part<'_>, now: SystemTime) -> [String; 3] {
-        // One that counts something else is another budget.
-        let unit = match part.rule.limit {
-            Amount::Usd(_) => "usd",
-            Amount::Tokens(_) => "tokens",
-        };
         let (rule, account) = (part.rule, part.account.as_deref().unwrap_or_default());
-        let name = format!("budget:{}:{unit}:{:?}:{account}", rule.name, rule.config.every);
-        let window = micros(part.rule.window(now).start) / 1_000_000;
+        let (name, window) = (named(rule), window(rule, now));
         [
-            self.redis.key(&format!("{name}:spent:{window}")),
-            self.redis.key(&format!("{name}:held")),
-            self.redis.key(&format!("{name}:amounts")),
+            self.redis.key(&format!("{name}:{account}:spent:{window}")),
+            self.redis.key(&format!("{name}:{account}:held")),
+            self.redis.key(&format!("{name}:{account}:amounts")),
         ]
+    }
+
+    fn accounts_key(&self, rule: &Rule, now: SystemTime) -> String {
+        // Not within the names of accounts, which may be any.
+        let (name, window) = (named(rule), window(rule, now));
+        self.redis.key(&format!("accounts:{window}:{name}"))
     }
 
     fn settle(&self, id: &RequestId, payer: &Payer, actual: Spend) {
@@ -242,21 +272,37 @@ impl Inner {
         if parts.is_empty() {
             return;
         }
-        let mut call = self.settle.call(3 * parts.len() + 1);
+        let mut call = self.settle.call(4 * parts.len() + 1);
         for part in &parts {
-            call.arg(&self.keys(part, now));
+            call.arg(&self.keys(part, now)).arg(self.accounts_key(part.rule, now));
         }
         call.arg(self.redis.key(&format!("settled:{id}")));
         call.arg(id.as_str()).arg(u64::try_from(REMEMBERED.as_millis()).unwrap_or(u64::MAX));
         for part in &parts {
             // A day longer than the window, for processes whose clocks are behind.
             let end = part.rule.window(now).end.map_or(0, |end| micros(end) / 1_000 + 86_400_000);
-            call.arg(up(part.rule, actual)).arg(end);
+            // Others are listed by the budget itself.
+            let name = part.account.as_deref().filter(|_| is_open(part.rule)).unwrap_or_default();
+            call.arg(up(part.rule, actual)).arg(end).arg(name);
         }
         if self.settlements.try_send(Settlement::Used(call)).is_err() {
             tracing::warn!(%id, "redis: too many settlements wait, one is counted in this process only");
         }
     }
+}
+
+/// One that counts something else is another budget.
+fn named(rule: &Rule) -> String {
+    let unit = match rule.limit {
+        Amount::Usd(_) => "usd",
+        Amount::Tokens(_) => "tokens",
+    };
+    format!("budget:{}:{unit}:{:?}", rule.name, rule.config.every)
+}
+
+/// When it began, in seconds since 1970.
+fn window(rule: &Rule, now: SystemTime) -> u64 {
+    micros(rule.window(now).start) / 1_000_000
 }
 
 fn up(rule: &Rule, spend: Spend) -> u64 {
@@ -276,7 +322,7 @@ fn down(rule: &Rule) -> u64 {
     u64::try_from(shared).unwrap_or(MOST).min(MOST)
 }
 
-fn from_shared(rule: &Rule, used: u128) -> u128 {
+pub(super) fn from_shared(rule: &Rule, used: u128) -> u128 {
     match rule.limit {
         Amount::Usd(_) => used.saturating_mul(PICOS_PER_NANO),
         Amount::Tokens(_) => used,

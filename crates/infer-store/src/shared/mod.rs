@@ -1,4 +1,4 @@
-//! What several processes share through Redis: budgets, limits, answers and hints.
+//! What several processes share through Redis: budgets, limits, places, answers and hints.
 //!
 //! Every decision is one script, so it is exact and takes one round trip. All keys of a script carry one hash tag and live
 //! on one node of a cluster. A command whose answer was lost is sent again once, if repeating it never gives more away than
@@ -7,6 +7,7 @@
 //! When Redis is away, [`OnOutage`] decides: go on with what this process knows, or refuse. For [`RedisConfig::retry_after`]
 //! nobody asks it then. What calls used meanwhile is kept and counted there when it is back.
 
+mod balances;
 mod budget;
 mod cache;
 mod config;
@@ -14,6 +15,7 @@ mod hints;
 mod keys;
 mod limit;
 mod link;
+mod places;
 mod script;
 
 use std::fmt;
@@ -30,6 +32,7 @@ pub use budget::RedisBudgets;
 pub use config::{OnOutage, RedisConfig};
 pub use hints::RedisHints;
 pub use limit::{Cost, LimitConfig, RedisLimit, Take, Taken};
+pub use places::{Place, RedisPlaces};
 
 use crate::StoreError;
 use link::Link;

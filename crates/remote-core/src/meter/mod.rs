@@ -38,6 +38,7 @@ mod sink;
 mod snapshot;
 mod timer;
 mod trace;
+mod trace_context;
 
 pub use actor::{MAX_MODELS, MetricsActor, OTHER};
 pub use call::CallTimer;
@@ -47,3 +48,4 @@ pub use sink::{EventSink, Fanout, MetricsSink, NullSink};
 pub use snapshot::{MetricsSnapshot, Outcomes, SeriesSnapshot, Stats, Tokens};
 pub use timer::AttemptTimer;
 pub use trace::{call_span, complete_span, emit};
+pub use trace_context::TraceContext;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::record::RunRecord;
 use super::trace;
+use super::trace_context::TraceContext;
 use crate::breaker::BreakerChange;
 
 /// Takes a record of every attempt and of every call.
@@ -18,6 +19,12 @@ pub trait MetricsSink: Send + Sync + fmt::Debug {
     /// Takes note of a breaker that does something else than before. It may have done so for a while: time alone changes a
     /// breaker, and that is told with the next call.
     fn breaker_changed(&self, _change: &BreakerChange<'_>) {}
+
+    /// The trace that a request is a part of which is sent now, from within the span of its call; for the request's headers.
+    /// None unless somebody exports spans.
+    fn trace_context(&self) -> Option<TraceContext> {
+        None
+    }
 }
 
 /// Forgets.
@@ -53,5 +60,10 @@ impl MetricsSink for Fanout {
         for sink in &self.0 {
             sink.breaker_changed(change);
         }
+    }
+
+    /// That of the first sink that has one.
+    fn trace_context(&self) -> Option<TraceContext> {
+        self.0.iter().find_map(|sink| sink.trace_context())
     }
 }

@@ -24,7 +24,7 @@ export function draw(board) {
   const { overview, live } = board;
   if (!overview) return;
   fill($('providers'), providers(overview.providers));
-  fill($('budgets'), budgets(overview.budgets, live.now));
+  fill($('budgets'), budgets(overview.budgets, live.now, overview.budgets_partial));
 }
 
 function providers(list) {
@@ -60,11 +60,12 @@ function provider(one) {
   );
 }
 
-function budgets(list, now) {
+function budgets(list, now, partial) {
   if (!list.length) return [h('p', { class: 'empty' }, 'No budget is set. Spend is counted and not limited.')];
   const urgency = (one) => one.spent / one.limit;
   const sorted = [...list].sort((a, b) => urgency(b) - urgency(a));
-  return [h('ul', { class: 'budgets' }, sorted.slice(0, 50).map((one) => budget(one, now))), sorted.length > 50 ? h('p', { class: 'muted small pad' }, `and ${count(sorted.length - 50)} more that are less used`) : null];
+  const alone = partial ? h('p', { class: 'muted small pad', role: 'status' }, 'Redis does not answer: this is what this replica counted alone.') : null;
+  return [alone, h('ul', { class: 'budgets' }, sorted.slice(0, 50).map((one) => budget(one, now))), sorted.length > 50 ? h('p', { class: 'muted small pad' }, `and ${count(sorted.length - 50)} more that are less used`) : null];
 }
 
 function budget(one, now) {
