@@ -9,7 +9,7 @@ use crate::{docs, floors, scaffold, test, tidy};
 
 /// Run every check a change must pass.
 ///
-/// In this order: formatting, tidy, floors, clippy, each crate with each of its feature sets, tests,
+/// In this order: formatting, tidy, floors, the pages of the book, clippy, each crate with each of its feature sets, tests,
 /// the scaffold of new providers, documentation, packaging. Stops at the first failure and says how to go on. The same command runs
 /// on the build machine, so what passes here passes there.
 ///
@@ -45,6 +45,9 @@ fn check(steps: &mut Steps, args: &Args) -> Result<()> {
         "Drop the dependency or move code down; `cargo xtask floors` checks again.",
         || floors::check(&workspace),
     )?;
+    steps.run("pages", "Mend what is listed; `cargo xtask docs --pages` checks again.", || {
+        docs::check(&workspace)
+    })?;
     steps.run("clippy", "Mend the warnings above; `cargo clippy --fix` can do some.", || {
         clippy(&workspace, &features)
     })?;
@@ -62,7 +65,7 @@ fn check(steps: &mut Steps, args: &Args) -> Result<()> {
         "Mend xtask/templates, or what they use; `cargo xtask new-provider --check` checks again.",
         || scaffold::check(&workspace),
     )?;
-    steps.run("docs", "Repeat with `cargo xtask docs`.", || docs::run(&docs::Args::default()))?;
+    steps.run("docs", "Repeat with `cargo xtask docs`.", || docs::build(&workspace))?;
     steps.run("package", "A crate must carry every file it is built from; see above.", || package(&workspace))
 }
 
