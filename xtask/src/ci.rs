@@ -45,7 +45,7 @@ fn check(steps: &mut Steps, args: &Args) -> Result<()> {
         "Drop the dependency or move code down; `cargo xtask floors` checks again.",
         || floors::check(&workspace),
     )?;
-    steps.run("pages", "Mend what is listed; `cargo xtask docs --pages` checks again.", || {
+    steps.run("pages", "Mend what is listed; `cargo xtask docs --only pages` checks again.", || {
         docs::check(&workspace)
     })?;
     steps.run("clippy", "Mend the warnings above; `cargo clippy --fix` can do some.", || {

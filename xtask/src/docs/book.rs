@@ -1,6 +1,7 @@
 //! What must hold between pages: each is in the book's contents, and every link leads somewhere.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use super::markdown::{self, Link, Page};
 use crate::tidy::Finding;
@@ -13,8 +14,13 @@ const FOLDER: &str = "docs/";
 pub(super) fn is_checked(file: &str) -> bool {
     let is_readme =
         file.ends_with("/README.md") && (file.starts_with("crates/") || file.starts_with("deploy/"));
-    let is_page = file.starts_with(FOLDER) && file.ends_with(".md");
+    let is_page = file.starts_with(FOLDER) && is_markdown(file);
     is_page || is_readme || ["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md"].contains(&file)
+}
+
+/// Whether the file is a page rather than a picture or a setting.
+pub(super) fn is_markdown(file: &str) -> bool {
+    Path::new(file).extension().is_some_and(|extension| extension == "md")
 }
 
 /// Finds pages that are in no contents, and links that lead nowhere. `texts` are the pages by path, `files` all files there

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use xshell::{Shell, cmd};
 
-use super::book::{is_elsewhere, path_of};
+use super::book::{is_elsewhere, is_markdown, path_of};
 use super::markdown;
 use crate::workspace::{Workspace, cargo};
 
@@ -27,7 +27,7 @@ pub(super) fn mdbook(workspace: &Workspace, shell: &Shell) -> Option<PathBuf> {
 
 /// How to install it, as one line.
 pub(super) fn way_out() -> String {
-    format!("`cargo xtask docs --install` builds mdBook {VERSION} once, in about two minutes")
+    format!("`cargo xtask docs --only book --install` builds mdBook {VERSION} once, in about two minutes")
 }
 
 /// Builds the program from its source into the target folder, where whoever keeps that folder keeps it too.
@@ -54,7 +54,7 @@ pub(super) fn build(workspace: &Workspace, shell: &Shell, program: &Path) -> Res
         let to = source.join(file.trim_start_matches("docs/"));
         shell.create_dir(to.parent().unwrap_or(&source))?;
         let from = workspace.root.join(file);
-        if file.ends_with(".md") {
+        if is_markdown(file) {
             let text = fs::read_to_string(&from).with_context(|| format!("cannot read {file}"))?;
             shell.write_file(&to, with_links_out(file, &text, &outside))?;
         } else {

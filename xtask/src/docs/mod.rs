@@ -37,15 +37,21 @@ pub(crate) struct Args {
     /// Install mdBook below the target folder where it is missing
     #[arg(long)]
     install: bool,
-    /// Only check pages and pictures: a second instead of minutes
-    #[arg(long, conflicts_with_all = ["book", "install", "open"])]
-    pages: bool,
-    /// Only check and build the book, not the API documentation
-    #[arg(long, conflicts_with = "open")]
-    book: bool,
+    /// Stop after this part: the pages take a second, the API documentation minutes
+    #[arg(long, value_name = "PART", conflicts_with = "open")]
+    only: Option<Part>,
     /// Open the API documentation in a browser
     #[arg(long)]
     open: bool,
+}
+
+/// How far to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Check pages and pictures
+    Pages,
+    /// Check them, and build the book
+    Book,
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -54,11 +60,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         bless(&workspace)?;
     }
     check(&workspace)?;
-    if args.pages {
+    if args.only == Some(Part::Pages) {
         return Ok(());
     }
     build_book(&workspace, args.install)?;
-    if args.book { Ok(()) } else { build_api(&workspace, args.open) }
+    if args.only == Some(Part::Book) { Ok(()) } else { build_api(&workspace, args.open) }
 }
 
 /// Builds the book and the API documentation of pages that were checked.
