@@ -11,7 +11,7 @@ use infer_core::{
 /// Says whether a call may go to a target. Asked right before every try, so what it reserves is about to be spent.
 ///
 /// ```
-/// use infer_router::{Gate, Plea, Verdict};
+/// use infer_router::gate::{Gate, Plea, Verdict};
 ///
 /// /// Lets nothing out of the house at night.
 /// #[derive(Debug)]

@@ -18,7 +18,7 @@ const THERE: [(&str, &str); 8] = [
     ("Router", "a route chooses among its targets"),
     ("Budget", "reserves now, is settled by what was used"),
     ("Breaker", "is this upstream well enough to ask?"),
-    ("Limits", "requests, tokens, calls at once: waits its turn"),
+    ("Limits", "requests, tokens, calls: waits its turn"),
     ("Session", "the key, read as late as possible"),
     ("Transport", "one request; redirects are refused"),
 ];
