@@ -1,6 +1,6 @@
 //! What the pages say of `llm.yaml` is what is read: the reference of every key, and every configuration shown.
 
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test")]
+#![expect(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test")]
 
 mod reference;
 mod rows;

@@ -162,7 +162,7 @@ fn without_repeats(rows: &[Row], kind: &str, shown: &mut Vec<(String, Vec<Row>)>
         let below: Vec<Row> = rows.iter().filter(|row| row.key.starts_with(&prefix)).cloned().collect();
         match shown.iter().find(|(_, other)| !below.is_empty() && *other == below) {
             Some((other, _)) => {
-                top.text.push_str(&format!(" Its keys are those of [`{other}`](#only-{other})."));
+                _ = write!(top.text, " Its keys are those of [`{other}`](#only-{other}).");
                 kept.push(top);
             }
             None => {

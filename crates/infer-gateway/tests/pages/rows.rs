@@ -31,7 +31,7 @@ pub(crate) fn of_key(
     missing: &mut Vec<String>,
 ) -> Vec<Row> {
     let mut walk = Walk { sources, missing, rows: Vec::new() };
-    walk.key(key.to_owned(), schema, member);
+    walk.key(key, schema, member);
     walk.rows
 }
 
@@ -53,12 +53,12 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn key(&mut self, key: String, schema: &Value, member: Option<&Member>) {
+    fn key(&mut self, key: &str, schema: &Value, member: Option<&Member>) {
         let said = description(schema).or(member.map(|member| member.docs.as_str()));
         let shape = bare(schema);
         let mut text = said.unwrap_or_default().replace('|', "\\|");
         if text.is_empty() {
-            self.missing.push(key.clone());
+            self.missing.push(key.to_owned());
         }
         if let Some(words) = words(shape) {
             let meanings = self.sources.choice(&words).unwrap_or_default();
@@ -69,8 +69,8 @@ impl Walk<'_> {
         }
         let is_duration = member.is_some_and(|member| member.is_duration);
         let takes = if is_duration { "time".to_owned() } else { takes(schema) };
-        self.rows.push(Row { key: key.clone(), takes, text });
-        self.inside(schema, &key);
+        self.rows.push(Row { key: key.to_owned(), takes, text });
+        self.inside(schema, key);
     }
 
     /// The keys of a table, of those in a list, or of those under made-up names.
@@ -92,7 +92,7 @@ impl Walk<'_> {
         for (key, schema) in members {
             let member = table.as_ref().and_then(|table| table.members.get(key));
             let key = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-            self.key(key, schema, member);
+            self.key(&key, schema, member);
         }
     }
 }
