@@ -9,9 +9,9 @@ use crate::{api, docs, floors, prices, scaffold, test, tidy};
 
 /// Run every check a change must pass.
 ///
-/// In this order: formatting, tidy, floors, prices, clippy, each crate with each of its feature sets, tests,
-/// the scaffold of new providers, documentation, the public API, packaging. Stops at the first failure and says how to go on.
-/// The same command runs on the build machine, so what passes here passes there.
+/// In this order: formatting, tidy, floors, prices, the pages of the book, clippy, each crate with each of its feature sets,
+/// tests, the scaffold of new providers, documentation, the public API, packaging. Stops at the first failure and says how to
+/// go on. The same command runs on the build machine, so what passes here passes there.
 ///
 /// Needs only Rust with rustfmt and clippy. A table of steps and times closes the run.
 #[derive(Debug, clap::Args)]
@@ -48,6 +48,9 @@ fn check(steps: &mut Steps, args: &Args) -> Result<()> {
     steps.run("prices", "Mend the tables named; `cargo xtask prices check` checks again.", || {
         prices::check(&workspace, None)
     })?;
+    steps.run("pages", "Mend what is listed; `cargo xtask docs --only pages` checks again.", || {
+        docs::check(&workspace)
+    })?;
     steps.run("clippy", "Mend the warnings above; `cargo clippy --fix` can do some.", || {
         clippy(&workspace, &features)
     })?;
@@ -65,7 +68,7 @@ fn check(steps: &mut Steps, args: &Args) -> Result<()> {
         "Mend xtask/templates, or what they use; `cargo xtask new-provider --check` checks again.",
         || scaffold::check(&workspace),
     )?;
-    steps.run("docs", "Repeat with `cargo xtask docs`.", || docs::build(&workspace, false))?;
+    steps.run("docs", "Repeat with `cargo xtask docs`.", || docs::build(&workspace))?;
     match api::rustdoc::other_toolchain(&workspace)? {
         None => steps.run("api", "`cargo xtask api` compares again.", || api::check(&workspace))?,
         Some(why) => steps.skip("api", &why),

@@ -52,6 +52,15 @@ impl Workspace {
         self.metadata.target_directory.as_std_path()
     }
 
+    /// The address at which the checkout is public, as the manifests have it.
+    ///
+    /// # Errors
+    /// When no manifest has one.
+    pub(crate) fn repository(&self) -> Result<&str> {
+        let found = self.metadata.workspace_packages().into_iter().find_map(|p| p.repository.as_deref());
+        found.context("no manifest has a `repository`: set workspace.package.repository in Cargo.toml")
+    }
+
     /// A shell at the root of the checkout.
     pub(crate) fn shell(&self) -> Result<Shell> {
         let shell = Shell::new()?;

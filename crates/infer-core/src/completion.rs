@@ -8,6 +8,18 @@ use crate::{
 };
 
 /// A whole answer; every choice is kept apart.
+///
+/// ```
+/// use infer_core::{Completion, FinishKind, TokenChunk};
+///
+/// let mut answer = Completion::default();
+/// for piece in [TokenChunk::text(0, "Hel"), TokenChunk::text(0, "lo"), TokenChunk::finish(0, FinishKind::Stop)] {
+///     answer.push(piece);
+/// }
+/// assert_eq!(answer.text(), "Hello");
+/// assert_eq!(answer.finish().map(|finish| finish.kind()), Some(FinishKind::Stop));
+/// let _next_turn = answer.choices[0].to_message(); // with reasoning and tool calls that an upstream wants back
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Completion {

@@ -16,6 +16,18 @@ use crate::{
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Everything that can go wrong with a call.
+///
+/// Ask it what it means instead of reading its text: its kind, and what follows from that.
+///
+/// ```
+/// use infer_core::{ErrorClass, ErrorKind, InferenceError};
+///
+/// let error = InferenceError::invalid_request("temperature must be at most 2, got 3");
+/// assert_eq!((error.kind(), error.class()), (ErrorKind::InvalidRequest, ErrorClass::Caller));
+/// assert!(!error.is_transient()); // asking again changes nothing
+/// assert!(!error.fails_over()); // and nobody else would take it either
+/// assert_eq!(error.policy().gateway_status, 400);
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InferenceError {

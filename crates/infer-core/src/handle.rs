@@ -70,6 +70,25 @@ pub struct RateLimits {
 }
 
 /// A run that has begun. Dropping it, or the stream it becomes, cancels the run and closes its connection.
+///
+/// [`RunHandle::collect`] is enough for most. Who wants to keep what came before an error folds the pieces:
+///
+/// ```
+/// use std::future::poll_fn;
+/// use infer_core::{Completion, InferenceError, RunHandle};
+///
+/// async fn as_far_as_it_went(run: RunHandle) -> (Completion, Option<InferenceError>) {
+///     let mut stream = run.into_stream();
+///     let mut whole = Completion::default();
+///     while let Some(piece) = poll_fn(|cx| stream.as_mut().poll_next(cx)).await {
+///         match piece {
+///             Ok(piece) => whole.push(piece),
+///             Err(error) => return (whole, Some(error)),
+///         }
+///     }
+///     (whole, None) // it is whole
+/// }
+/// ```
 pub struct RunHandle {
     meta: RunMeta,
     answer: Answer,

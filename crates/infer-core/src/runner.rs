@@ -13,7 +13,32 @@ use crate::{
 
 /// Something that runs requests: a provider, or anything built over providers.
 ///
-/// Shared as `Arc<dyn ModelRunner>`; state is inside.
+/// Shared as `Arc<dyn ModelRunner>`; state is inside. Only `info` and `execute` must be written:
+///
+/// ```
+/// use std::sync::Arc;
+/// use infer_core::{Completion, ExecuteBatch, FinishKind, InferenceError, ModelRunner, RunHandle, RunMeta, RunnerInfo, TokenChunk};
+///
+/// #[derive(Debug)]
+/// struct Echo(RunnerInfo);
+///
+/// #[async_trait::async_trait]
+/// impl ModelRunner for Echo {
+///     fn info(&self) -> &RunnerInfo {
+///         &self.0
+///     }
+///
+///     async fn execute(&self, batch: ExecuteBatch) -> Result<RunHandle, InferenceError> {
+///         let mut answer = Completion::default();
+///         answer.push(TokenChunk::text(0, batch.model.clone()));
+///         answer.push(TokenChunk::finish(0, FinishKind::Stop));
+///         Ok(RunHandle::collected(RunMeta::new("echo", batch.request_id), answer))
+///     }
+/// }
+///
+/// let runner: Arc<dyn ModelRunner> = Arc::new(Echo(RunnerInfo::new("echo", "echo")));
+/// assert_eq!(&*runner.info().name, "echo");
+/// ```
 #[async_trait]
 pub trait ModelRunner: Send + Sync + fmt::Debug {
     /// Who this is and what it can do. Constant for the life of the runner.

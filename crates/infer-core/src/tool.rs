@@ -30,6 +30,16 @@ pub struct FunctionTool {
 
 impl ToolSpec {
     /// A function; `parameters` is a JSON Schema object.
+    ///
+    /// ```
+    /// use infer_core::{ExecuteBatch, RawJson, ToolSpec};
+    ///
+    /// let city = RawJson::parse(r#"{"type":"object","properties":{"city":{"type":"string"}},"required":["city"]}"#)?;
+    /// let batch = ExecuteBatch::new("gpt-4o-mini", "Weather in Oslo?")
+    ///     .with_tools([ToolSpec::function("get_weather", "The weather now.", city)]);
+    /// assert_eq!(batch.tools.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn function(
         name: impl Into<String>,
         description: impl Into<String>,

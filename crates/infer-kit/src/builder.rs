@@ -17,6 +17,26 @@ use crate::plan::Plan;
 use crate::stores::Stores;
 
 /// Puts an [`Inference`] together.
+///
+/// ```
+/// # #[cfg(feature = "openai")]
+/// # async fn demo() -> Result<(), inference::core::InferenceError> {
+/// use std::collections::BTreeMap;
+/// use std::sync::Arc;
+/// use inference::Inference;
+/// use inference::config::{Format, Source};
+///
+/// let text = "providers: { openai: { api_key: '${OPENAI_API_KEY}' } }";
+/// let variables = BTreeMap::from([("OPENAI_API_KEY".to_owned(), "sk-123".to_owned())]);
+/// let inference = Inference::builder()
+///     .with_source(Source::text(text, Format::Yaml))
+///     .with_surroundings(Arc::new(variables)) // in place of the environment of this process
+///     .build()
+///     .await?;
+/// assert!(inference.provider("openai").is_some());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Default)]
 pub struct InferenceBuilder {
     reader: Reader,

@@ -50,3 +50,17 @@ pub use runtime_azure as azure;
 #[cfg(feature = "openai")]
 pub use runtime_openai as openai;
 pub use watch::Watch;
+
+#[cfg(all(doctest, feature = "openai"))] // the examples of the book
+mod book {
+    #[doc = include_str!("../../../docs/introduction.md")]
+    struct Introduction;
+    #[doc = include_str!("../../../docs/concepts.md")]
+    struct Concepts;
+    #[doc = include_str!("../../../docs/library.md")]
+    struct Library;
+    #[doc = include_str!("../../../docs/migrating/async-openai.md")]
+    struct FromAsyncOpenAi;
+    #[doc = include_str!("../../../docs/migrating/genai.md")]
+    struct FromGenai;
+}

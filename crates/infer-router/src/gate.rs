@@ -9,6 +9,26 @@ use infer_core::{
 };
 
 /// Says whether a call may go to a target. Asked right before every try, so what it reserves is about to be spent.
+///
+/// ```
+/// use infer_router::gate::{Gate, Plea, Verdict};
+///
+/// /// Lets nothing out of the house at night.
+/// #[derive(Debug)]
+/// struct Curfew {
+///     is_night: bool,
+/// }
+///
+/// #[async_trait::async_trait]
+/// impl Gate for Curfew {
+///     async fn ask(&self, plea: &Plea<'_>) -> Verdict {
+///         if self.is_night && plea.provider != "local" {
+///             return Verdict::Deny("only local models at night".to_owned());
+///         }
+///         Verdict::Allow
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait Gate: Send + Sync + fmt::Debug {
     /// The verdict on one try. Dropping the future cancels; nothing must stay reserved then.

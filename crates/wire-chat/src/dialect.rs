@@ -116,11 +116,11 @@ pub enum OnUnsupported {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelRule {
-    /// A model is meant if its name contains one of these,
+    /// A model is meant if its name contains one of these and none of `except`.
     pub models: Vec<String>,
-    /// and none of these.
+    /// Parts of the names of models that are not meant after all.
     pub except: Vec<String>,
-    /// As in [`ChatDialect::unsupported`].
+    /// The members, named as in [`ChatDialect::unsupported`].
     pub members: Vec<String>,
 }
 
@@ -198,9 +198,9 @@ pub enum LogprobsForm {
 pub struct EmbedDialect {
     /// Whether there are any in this wire format.
     pub offered: bool,
-    /// As [`ChatDialect::unsupported`].
+    /// Members of a request for vectors that the upstream refuses, or takes and ignores, by their names on the wire.
     pub unsupported: Vec<String>,
-    /// As [`ChatDialect::renamed`].
+    /// Members of a request for vectors that go by another name there.
     pub renamed: BTreeMap<String, String>,
 }
 

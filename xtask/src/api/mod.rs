@@ -122,7 +122,7 @@ fn texts(workspace: &Workspace) -> Result<Vec<(String, String)>> {
 
 /// Builds the documentation and reads what lies beside it.
 fn documented(workspace: &Workspace) -> Result<Vec<Library>> {
-    docs::build(workspace, false)?;
+    docs::build_api(workspace, false)?;
     let published = published(workspace);
     let doc = workspace.target().join("doc");
     let json = |library: &str| -> PathBuf { doc.join(library).with_extension("json") };
@@ -132,7 +132,7 @@ fn documented(workspace: &Workspace) -> Result<Vec<Library>> {
         fs::remove_dir_all(doc.join(library)).with_context(|| format!("{library} has no documentation"))?;
     }
     if !lost.is_empty() {
-        docs::build(workspace, false)?;
+        docs::build_api(workspace, false)?;
     }
     published.iter().map(|(_, library)| Library::read(library, &json(library))).collect()
 }

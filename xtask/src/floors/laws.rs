@@ -17,6 +17,8 @@
 pub(super) struct Law {
     /// Whom it binds.
     pub(super) krate: &'static str,
+    /// Where it stands, 0 at the bottom; nobody uses a crate above.
+    pub(super) floor: u8,
     /// Which crates of this workspace it may use directly.
     pub(super) ours: &'static [&'static str],
     /// Those among them that must be optional.
@@ -74,6 +76,7 @@ const TLS: &[&str] = &[
 static LAWS: &[Law] = &[
     Law {
         krate: "infer-core",
+        floor: 0,
         ours: &[],
         optional: &[],
         never: &[never(
@@ -83,6 +86,7 @@ static LAWS: &[Law] = &[
     },
     Law {
         krate: "wire-*",
+        floor: 1,
         ours: &["infer-core"],
         optional: &[],
         never: &[never(
@@ -92,6 +96,7 @@ static LAWS: &[Law] = &[
     },
     Law {
         krate: "remote-core",
+        floor: 1,
         ours: &["infer-core"],
         optional: &[],
         never: &[
@@ -105,6 +110,7 @@ static LAWS: &[Law] = &[
     },
     Law {
         krate: "model-facts",
+        floor: 1,
         ours: &["infer-core"],
         optional: &[],
         never: &[
@@ -118,6 +124,7 @@ static LAWS: &[Law] = &[
     },
     Law {
         krate: "infer-typed",
+        floor: 1,
         ours: &["infer-core"],
         optional: &[],
         never: &[never(
@@ -127,18 +134,21 @@ static LAWS: &[Law] = &[
     },
     Law {
         krate: "remote-entra",
+        floor: 2,
         ours: &["infer-core", "remote-core"],
         optional: &[],
         never: &[never(&["wire-*", "runtime-*"], "a token service knows neither wire formats nor providers")],
     },
     Law {
         krate: "remote-testkit",
+        floor: 2,
         ours: &["infer-core", "remote-core"],
         optional: &[],
         never: &[never(&["wire-*", "runtime-*"], "providers are tested with it, whatever their wire format")],
     },
     Law {
         krate: "runtime-azure",
+        floor: 2,
         ours: &["infer-core", "remote-core", "remote-entra", "wire-chat"],
         optional: &["remote-entra"],
         never: &[never(
@@ -149,6 +159,7 @@ static LAWS: &[Law] = &[
     // The row of the family names `runtime-*` nowhere, and a provider's own name is never its culprit.
     Law {
         krate: "runtime-*",
+        floor: 2,
         ours: &["infer-core", "remote-core", "wire-*"],
         optional: &[],
         never: &[never(
@@ -158,6 +169,7 @@ static LAWS: &[Law] = &[
     },
     Law {
         krate: "infer-router",
+        floor: 1,
         ours: &["infer-core"],
         optional: &[],
         never: &[never(
@@ -167,6 +179,7 @@ static LAWS: &[Law] = &[
     },
     Law {
         krate: "infer-store",
+        floor: 1,
         ours: &["infer-core"],
         optional: &[],
         never: &[
@@ -176,12 +189,14 @@ static LAWS: &[Law] = &[
     },
     Law {
         krate: "upstream-sim",
+        floor: 1,
         ours: &["infer-core", "wire-chat"],
         optional: &[],
         never: &[never(&["remote-core", "runtime-*", "reqwest"], "it plays the other side of the client")],
     },
     Law {
         krate: "infer-kit",
+        floor: 3,
         ours: &[
             "infer-core",
             "infer-router",
@@ -198,6 +213,7 @@ static LAWS: &[Law] = &[
     },
     Law {
         krate: "infer-gateway",
+        floor: 4,
         ours: &["infer-core", "wire-*", "infer-store", "infer-kit"],
         optional: &[],
         never: &[],
@@ -205,6 +221,7 @@ static LAWS: &[Law] = &[
     // The top floor: whatever the command shows, it may use. Nobody's row names it.
     Law {
         krate: "infer-cmd",
+        floor: 5,
         ours: &["infer-*", "model-facts", "remote-core", "runtime-*", "wire-*", "upstream-sim"],
         optional: &[],
         never: &[],
@@ -233,6 +250,22 @@ mod tests {
     fn nobody_may_build_on_the_command() {
         for law in LAWS.iter().filter(|law| law.krate != "infer-cmd") {
             assert!(!law.ours.iter().any(|pattern| matches(pattern, "infer-cmd")), "{}", law.krate);
+        }
+    }
+
+    #[test]
+    fn nobody_may_use_a_crate_of_a_higher_floor() {
+        for one in LAWS {
+            let used =
+                LAWS.iter().filter(|other| one.ours.iter().any(|pattern| matches(pattern, other.krate)));
+            for other in used {
+                assert!(
+                    other.floor <= one.floor,
+                    "{} may use {}, which stands above it",
+                    one.krate,
+                    other.krate
+                );
+            }
         }
     }
 

@@ -68,6 +68,16 @@ pub(crate) fn check_crates(workspace: &Workspace, is_wanted: impl Fn(&str) -> bo
     Ok(())
 }
 
+/// The floor a crate stands on, 0 at the bottom.
+///
+/// # Errors
+/// When its row is missing.
+pub(crate) fn floor_of(name: &str) -> Result<u8> {
+    let law = laws::law_of(name);
+    law.map(|law| law.floor)
+        .with_context(|| format!("{name} has no row in xtask/src/floors/laws.rs: add one"))
+}
+
 /// What the manifest says: which of ours are used directly, and which of those must be optional.
 fn direct_faults(law: &Law, package: &Package, members: &[&str]) -> Vec<String> {
     let name = package.name.as_str();
@@ -178,7 +188,7 @@ mod tests {
     #[test]
     fn a_direct_dependency_outside_the_row_is_a_fault() {
         let workspace = Workspace::load().unwrap();
-        let law = Law { krate: "wire-chat", ours: &[], optional: &[], never: &[] };
+        let law = Law { krate: "wire-chat", floor: 1, ours: &[], optional: &[], never: &[] };
         let wire = member(&workspace, "wire-chat");
         let faults = direct_faults(&law, wire, &["infer-core", "wire-chat"]);
         assert_eq!(faults, ["wire-chat -> infer-core: not among the crates it may use (none of ours)"]);
@@ -187,7 +197,8 @@ mod tests {
     #[test]
     fn a_dependency_that_must_be_optional_and_is_not_is_a_fault() {
         let workspace = Workspace::load().unwrap();
-        let law = Law { krate: "wire-chat", ours: &["infer-*"], optional: &["infer-core"], never: &[] };
+        let law =
+            Law { krate: "wire-chat", floor: 1, ours: &["infer-*"], optional: &["infer-core"], never: &[] };
         let wire = member(&workspace, "wire-chat");
         let faults = direct_faults(&law, wire, &["infer-core"]);
         assert_eq!(faults, ["wire-chat -> infer-core: must be optional, behind a feature of its own"]);

@@ -37,19 +37,19 @@ pub(crate) struct Args {
 
 /// One broken rule, and where.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Finding {
-    file: String,
+pub(crate) struct Finding {
+    pub(crate) file: String,
     /// Counted from 1; none when the whole file is meant.
-    line: Option<usize>,
-    text: String,
+    pub(crate) line: Option<usize>,
+    pub(crate) text: String,
 }
 
 impl Finding {
-    fn file(file: &str, text: impl Into<String>) -> Self {
+    pub(crate) fn file(file: &str, text: impl Into<String>) -> Self {
         Self { file: file.to_owned(), line: None, text: text.into() }
     }
 
-    fn line(file: &str, index: usize, text: impl Into<String>) -> Self {
+    pub(crate) fn line(file: &str, index: usize, text: impl Into<String>) -> Self {
         Self { file: file.to_owned(), line: Some(index + 1), text: text.into() }
     }
 }

@@ -14,6 +14,16 @@ use super::{CommandSource, Credential, CredentialSource, FileSource, Secret};
 ///
 /// In a configuration file it is the key itself, `{ env: NAME }`, `{ file: PATH }` or `{ command: [PROGRAM, ARGUMENT] }`;
 /// an empty text means no key.
+///
+/// ```
+/// use remote_core::session::SecretRef;
+///
+/// let read = |json| serde_json::from_str::<SecretRef>(json).unwrap();
+/// assert_eq!(read(r#"{"env": "OPENAI_API_KEY"}"#), SecretRef::env("OPENAI_API_KEY"));
+/// assert_eq!(read(r#"{"command": ["pass", "show", "openai"]}"#), SecretRef::command("pass", ["show", "openai"]));
+/// assert_eq!(read(r#""""#), SecretRef::None);
+/// assert!(!format!("{:?}", read(r#""sk-123""#)).contains("sk-123"));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum SecretRef {
     /// No key is sent, as local servers want it.
