@@ -39,10 +39,6 @@ use crate::failure::Failure;
 use crate::signals::Signals;
 use crate::upstream::Given;
 
-/// A gateway allocates for every call, and musl's allocator, which images have, takes a lock for each.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -71,7 +71,8 @@ async fn requests_one_after_the_other_share_a_connection_and_say_what_they_must(
         let first = asked(&mut socket).await;
         socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nfirst").await.unwrap();
         let second = asked(&mut socket).await;
-        let chunks = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nsec\r\n3\r\nond\r\n0\r\n\r\n";
+        let chunks =
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nsec\r\n3\r\nond\r\n0\r\n\r\n";
         socket.write_all(chunks).await.unwrap();
         asked(&mut socket).await;
         socket.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").await.unwrap();
@@ -124,10 +125,7 @@ async fn an_answer_that_nobody_reads_on_closes_its_connection() {
     let answer = async {
         let mut socket = upstream.accept().await;
         asked(&mut socket).await;
-        socket
-            .write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n")
-            .await
-            .unwrap();
+        socket.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n").await.unwrap();
         is_closed(&mut socket).await
     };
     let ((), closed) = tokio::join!(response, answer);
@@ -241,9 +239,8 @@ async fn a_proxy_is_asked_where_one_is_set_and_not_otherwise() {
         socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
         asked
     };
-    let call = async {
-        whole(transport.send(request("http://upstream.example/v1/chat")).await.unwrap()).await
-    };
+    let call =
+        async { whole(transport.send(request("http://upstream.example/v1/chat")).await.unwrap()).await };
     let (asked, said) = tokio::join!(answer, call);
     assert_eq!(said, "ok");
     assert!(asked.starts_with("POST http://upstream.example/v1/chat HTTP/1.1\r\n"), "{asked}");

@@ -42,9 +42,9 @@ pub use sums::Sums;
 use crate::StoreError;
 use crate::clock::Clock;
 use crate::directory::Held;
+use orders::{Order, Orders};
 use recover::OpenDatabase;
 use shared::Shared;
-use orders::{Order, Orders};
 use writer::Writer;
 
 const FILE: &str = "ledger.redb";

@@ -3,8 +3,8 @@
 //! A call may leave more rows than the one it has a place for: one at each target it was sent to. They are taken all the
 //! same and owed; places that become free pay that back before anybody gets one.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, TryAcquireError};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use futures_core::Stream;
@@ -20,12 +20,14 @@ use tokio::time::Instant;
 
 use crate::transport::{TransportBody, TransportError, TransportFault, exchange_failure};
 
+use super::bell::Bell;
 use super::pool::Pool;
 
 /// A connection that is ours alone.
 pub(super) struct Line {
     sender: SendRequest<Full<Bytes>>,
     connection: Connection<TokioIo<TcpStream>, Full<Bytes>>,
+    bell: Bell,
     closed: bool,
     pub(super) authority: Authority,
     /// Since when nobody uses it.
@@ -38,20 +40,27 @@ impl Line {
         authority: Authority,
     ) -> Result<Box<Self>, TransportError> {
         let (sender, connection) = handshake(socket).await.map_err(exchange_failure)?;
-        Ok(Box::new(Self { sender, connection, closed: false, authority, idle_since: Instant::now() }))
+        let (bell, idle_since) = (Bell::new(), Instant::now());
+        Ok(Box::new(Self { sender, connection, bell, closed: false, authority, idle_since }))
     }
 
-    /// Moves whatever can be moved: the request out, the response in.
-    fn drive(&mut self, cx: &mut Context<'_>) {
-        if !self.closed {
-            // Its errors are those of the exchange, which hears of them by itself.
-            self.closed = Pin::new(&mut self.connection).poll(cx).is_ready();
-        }
+    /// Looks for something, and where there is nothing moves whatever can be moved, the request out and the response in.
+    fn drive<T>(&mut self, cx: &Context<'_>, look: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+        let (connection, closed) = (&mut self.connection, &mut self.closed);
+        let drive = |cx: &mut Context<'_>| {
+            if !*closed {
+                // Its errors are those of the exchange, which hears of them by itself.
+                *closed = Pin::new(connection).poll(cx).is_ready();
+            }
+        };
+        self.bell.attend(cx, drive, look)
     }
 
-    /// Whether it can take another request.
-    pub(super) fn is_free(&mut self, cx: &mut Context<'_>) -> bool {
-        self.drive(cx);
+    /// Whether it can take another request. Nobody is woken by it until it does.
+    pub(super) fn is_free(&mut self) -> bool {
+        let nothing = |_: &mut Context<'_>| Poll::<()>::Pending;
+        _ = self.drive(&Context::from_waker(Waker::noop()), nothing);
+        self.bell.silence();
         !self.closed && self.sender.is_ready()
     }
 
@@ -62,17 +71,11 @@ impl Line {
         home: Arc<Pool>,
     ) -> Result<Response<TransportBody>, TransportError> {
         let mut answer = pin!(self.sender.send_request(request.map(Full::new)));
-        let (connection, closed) = (&mut self.connection, &mut self.closed);
-        let response = poll_fn(|cx| {
-            if !*closed {
-                *closed = Pin::new(&mut *connection).poll(cx).is_ready();
-            }
-            answer.as_mut().poll(cx)
-        });
+        let response = poll_fn(|cx| self.drive(cx, |cx| answer.as_mut().poll(cx)));
         let (head, incoming) = response.await.map_err(exchange_failure)?.into_parts();
         let mut body = Answer { incoming, line: Some(self), home };
         if body.incoming.is_end_stream() {
-            poll_fn(|cx| Poll::Ready(body.give_back(cx))).await;
+            body.give_back();
         }
         Ok(Response::from_parts(head, Box::pin(body)))
     }
@@ -93,9 +96,9 @@ struct Answer {
 
 impl Answer {
     /// Keeps the connection for the next request if it can take one.
-    fn give_back(&mut self, cx: &mut Context<'_>) {
+    fn give_back(&mut self) {
         if let Some(mut line) = self.line.take()
-            && line.is_free(cx)
+            && line.is_free()
         {
             self.home.put(line);
         }
@@ -105,10 +108,11 @@ impl Answer {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<http_body::Frame<Bytes>, hyper::Error>>> {
-        let frame = Pin::new(&mut self.incoming).poll_frame(cx);
-        let Some(line) = self.line.as_mut().filter(|_| frame.is_pending()) else { return frame };
-        line.drive(cx);
-        Pin::new(&mut self.incoming).poll_frame(cx)
+        let mut incoming = Pin::new(&mut self.incoming);
+        match self.line.as_mut() {
+            Some(line) => line.drive(cx, |cx| incoming.as_mut().poll_frame(cx)),
+            None => incoming.poll_frame(cx),
+        }
     }
 }
 
@@ -119,13 +123,13 @@ impl Stream for Answer {
         loop {
             return Poll::Ready(match ready!(self.poll_frame(cx)) {
                 None => {
-                    self.give_back(cx);
+                    self.give_back();
                     None
                 }
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => {
                         if self.incoming.is_end_stream() {
-                            self.give_back(cx);
+                            self.give_back();
                         }
                         Some(Ok(data))
                     }

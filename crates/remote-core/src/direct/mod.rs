@@ -3,6 +3,7 @@
 //! A client that gives every connection a task of its own pays for two more wake-ups a chunk, and the chunks arrive one by
 //! one. Upstreams over TLS and through proxies are left to reqwest.
 
+mod bell;
 mod line;
 mod names;
 mod pool;

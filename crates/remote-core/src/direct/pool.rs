@@ -2,7 +2,6 @@
 
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Waker};
 use std::time::Duration;
 
 use http::uri::Authority;
@@ -67,7 +66,7 @@ impl Pool {
 
 /// Whether a connection that waited can take a request.
 fn is_usable(line: &mut Line) -> bool {
-    line.idle_since.elapsed() < PATIENCE && line.is_free(&mut Context::from_waker(Waker::noop()))
+    line.idle_since.elapsed() < PATIENCE && line.is_free()
 }
 
 /// Closes what waited too long or was closed by the other side, until nothing waits.
