@@ -122,7 +122,8 @@ impl Connection {
             }
         }
         if asker.route != Route::Unary {
-            let events = self.received.windows(6).filter(|six| six == b"data: ").count();
+            let body = self.received.get(head..).unwrap_or_default();
+            let events = unchunked(body).windows(6).filter(|six| six == b"data: ").count();
             let expected = asker.route.events() + 1;
             ensure!(events == expected, "{events} events came, not {expected}");
         }
@@ -145,6 +146,19 @@ impl Connection {
         ensure!(self.socket.read_buf(&mut self.received).await? > 0, "the connection was closed early");
         Ok(())
     }
+}
+
+/// A chunked body without its chunks: nginx ends them where its buffer ends, in the middle of an event.
+fn unchunked(mut body: &[u8]) -> Vec<u8> {
+    let mut whole = Vec::with_capacity(body.len());
+    while let Some(end) = body.windows(2).position(|two| two == b"\r\n") {
+        let (size, rest) = body.split_at(end);
+        let size = std::str::from_utf8(size).ok().and_then(|size| usize::from_str_radix(size, 16).ok());
+        let Some(data) = size.and_then(|size| rest.get(2..2 + size)) else { break };
+        whole.extend_from_slice(data);
+        body = rest.get(data.len() + 4..).unwrap_or_default();
+    }
+    whole
 }
 
 /// The length of the head and of the body where it is told; `None` while the head is not whole.
@@ -246,6 +260,15 @@ mod tests {
         assert_eq!(head(b"HTTP/1.1 200 OK\r\na: b\r\n\r\n").unwrap(), Some((25, None)));
         assert_eq!(head(b"HTTP/1.1 200 OK\r\na: b\r\n").unwrap(), None);
         assert!(head(b"HTTP/1.1 401 No\r\n\r\n").is_err());
+    }
+
+    #[test]
+    fn a_chunk_that_ends_within_a_word_takes_nothing_from_it() {
+        assert_eq!(
+            unchunked(b"3\r\nda\n\r\n4\r\ndata\r\nA\r\n: 12345678\r\n0\r\n\r\n"),
+            b"da\ndata: 12345678"
+        );
+        assert_eq!(unchunked(b"zz"), b"");
     }
 
     #[test]

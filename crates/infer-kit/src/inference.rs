@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -279,7 +280,8 @@ impl Inference {
         self.named(&mut batch.model);
         let streaming = batch.is_streaming();
         let call = call::admit(&self.inner.plan.stores.books, Caller::of_answer(&mut batch)).await?;
-        let (run, outcome) = call::within(call.as_ref(), self.answer(batch, control)).await?;
+        let answer = pin!(self.answer(batch, control));
+        let (run, outcome) = call::within(call.as_ref(), answer).await?;
         if let (Some(call), Some(CacheOutcome::Hit { .. })) = (&call, &outcome) {
             call.cached();
             return Ok((run, outcome));
@@ -297,7 +299,8 @@ impl Inference {
         };
         let mut control = control.clone();
         control.tenant = control.tenant.or_else(|| batch.routing.key.clone());
-        let (run, outcome) = cached.execute_with(batch, &control).await?;
+        // Most calls have no cache and should not carry its room.
+        let (run, outcome) = Box::pin(cached.execute_with(batch, &control)).await?;
         Ok((run, Some(outcome)))
     }
 

@@ -22,6 +22,7 @@ pub(super) struct Pool {
 
 #[derive(Debug, Default)]
 struct Idle {
+    #[expect(clippy::vec_box, reason = "a line is large, and only its box moves in and out")]
     lines: Vec<Box<Line>>,
     /// Whether a task looks after those that nobody takes.
     is_swept: bool,
