@@ -133,10 +133,11 @@ fn full(error: &StoreError, id: &RequestId) -> InferenceError {
     InferenceError::QueueFull { at: Box::new(at), retry_after: AGAIN }
 }
 
-/// Runs `work` on behalf of `call`. It is pinned where it was made: moved in here, it would take its room twice.
+/// Runs `work` on behalf of `call`, and ends it so when it is left. It comes in a box: moved in here by itself, it would take
+/// its room twice.
 pub(crate) async fn within<T>(
     call: Option<&Arc<Call>>,
-    work: impl Future<Output = Result<T, InferenceError>> + Unpin,
+    work: Pin<Box<impl Future<Output = Result<T, InferenceError>> + ?Sized>>,
 ) -> Result<T, InferenceError> {
     let Some(call) = call else { return work.await };
     let result = UNDER_WAY.scope(Arc::clone(call), work).await;

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
-use std::pin::pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -280,7 +279,7 @@ impl Inference {
         self.named(&mut batch.model);
         let streaming = batch.is_streaming();
         let call = call::admit(&self.inner.plan.stores.books, Caller::of_answer(&mut batch)).await?;
-        let answer = pin!(self.answer(batch, control));
+        let answer = Box::pin(self.answer(batch, control));
         let (run, outcome) = call::within(call.as_ref(), answer).await?;
         if let (Some(call), Some(CacheOutcome::Hit { .. })) = (&call, &outcome) {
             call.cached();
