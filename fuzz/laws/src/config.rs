@@ -2,12 +2,16 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use inference::Config;
 use inference::config::{Faults, Format, Place, Reader, Source, Surroundings};
 
 /// What every variable holds.
 const CANARY: &str = "sk-canary-3f9d2";
+
+/// Making one costs more than reading a small text.
+static READER: LazyLock<Reader> = LazyLock::new(Reader::default);
 
 /// A text is a configuration or has faults, in each of the formats: those faults name a place in it, say so on one line and do
 /// not repeat what came from the environment. No file is opened.
@@ -18,7 +22,7 @@ pub fn llm_yaml(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
     for format in [Format::Yaml, Format::Json, Format::Toml] {
         for around in [Around { value: None }, Around { value: Some(CANARY) }] {
-            let read = || Reader::default().read(&Source::text(text, format).named("llm"), &around);
+            let read = || READER.read(&Source::text(text, format).named("llm"), &around);
             match read() {
                 Ok(config) => {
                     let shown = config.show();
@@ -84,7 +88,7 @@ fn is_shown_without_secrets(config: &Config, shown: &str) {
 /// What reads as JSON says the same as YAML.
 fn json_is_yaml(text: &str) {
     let around = Around { value: None };
-    let read = |format| Reader::default().read(&Source::text(text, format), &around);
+    let read = |format| READER.read(&Source::text(text, format), &around);
     if let Ok(json) = read(Format::Json) {
         let yaml = read(Format::Yaml).map(|config| config.show_json());
         assert_eq!(yaml.ok(), Some(json.show_json()));

@@ -1,7 +1,7 @@
 //! Requests as a gateway receives them.
 
 use bytes::Bytes;
-use infer_core::{Codec, EmbedBatch, ErrorKind, ExecuteBatch, InferenceError, Messages};
+use infer_core::{Codec, EmbedBatch, ErrorKind, ExecuteBatch, InferenceError, Messages, WireFormat};
 use wire_chat::server::{
     read_completion_request, read_completion_request_for, read_embed_request, read_embed_request_for,
     read_request, read_request_for,
@@ -28,16 +28,15 @@ fn chat(body: &Bytes) {
     let elsewhere = accepted(read_request_for(body, "elsewhere")).map(|request| request.batch);
     let mut renamed = request.batch.clone();
     "elsewhere".clone_into(&mut renamed.model);
-    assert_eq!(elsewhere.map(|batch| like(batch, &renamed)), Some(renamed), "the path names the model");
+    is_same(elsewhere.as_ref(), &renamed, "the path names the model");
 
     let codec = ChatCodec::new(ChatDialect::compatible().with_token_limit(TokenLimit::MaxTokens));
     crosses(&request.batch);
     let Some(written) = accepted(codec.encode(&request.batch)) else { return };
-    let again = read_request(&written);
-    let again = again.map(|again| like(again.batch, &request.batch));
-    assert_eq!(again.as_ref().ok(), Some(&request.batch), "{written:?}");
-    let twice = again.and_then(|again| codec.encode(&again));
-    assert_eq!(twice.ok(), Some(written), "written twice, it is another");
+    let again = accepted(read_request(&written)).map(|again| again.batch);
+    is_same(again.as_ref(), &request.batch, "written, it is another");
+    let twice = again.and_then(|again| codec.encode(&again).ok());
+    assert_eq!(twice, Some(written), "written twice, it is another");
 }
 
 fn messages(body: &Bytes) {
@@ -55,7 +54,7 @@ fn completions(body: &Bytes) {
     let elsewhere = accepted(read_completion_request_for(body, "elsewhere")).map(|request| request.batch);
     let mut renamed = request.batch.clone();
     "elsewhere".clone_into(&mut renamed.model);
-    assert_eq!(elsewhere.map(|batch| like(batch, &renamed)), Some(renamed), "the path names the model");
+    is_same(elsewhere.as_ref(), &renamed, "the path names the model");
     crosses(&request.batch);
 }
 
@@ -102,8 +101,18 @@ fn accepted<T>(read: Result<T, InferenceError>) -> Option<T> {
     }
 }
 
-/// `batch` under the name that the gateway gave to `other`.
-fn like(mut batch: ExecuteBatch, other: &ExecuteBatch) -> ExecuteBatch {
-    batch.request_id.clone_from(&other.request_id);
-    batch
+/// Holds `batch` to be `other`, but for the name that the gateway gave to it.
+///
+/// Messages are passed on unread, so they may be such that cannot be read; those are compared as they are written.
+fn is_same(batch: Option<&ExecuteBatch>, other: &ExecuteBatch, why: &str) {
+    let (mut batch, mut other) = (batch.cloned(), other.clone());
+    if let Some(batch) = &mut batch {
+        batch.request_id.clone_from(&other.request_id);
+        let json = |batch: &ExecuteBatch| batch.messages.raw_in(WireFormat::CHAT_COMPLETIONS).cloned();
+        if json(batch).is_some() && json(batch) == json(&other) {
+            batch.messages = Vec::new().into();
+            other.messages = Vec::new().into();
+        }
+    }
+    assert_eq!(batch.as_ref(), Some(&other), "{why}");
 }
