@@ -43,8 +43,8 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 fn replay(name: &str) {
     let law = LAWS.iter().find(|(known, _)| *known == name).unwrap().1;
     let (_, mut folders) = rows().into_iter().find(|(known, _)| known == name).unwrap();
-    folders.push(root().join("fuzz/corpus").join(name));
-    folders.extend(Some(root().join("fuzz/findings").join(name)).filter(|folder| folder.exists()));
+    let own = ["fuzz/corpus", "fuzz/findings"].map(|folder| root().join(folder).join(name));
+    folders.extend(own.into_iter().filter(|folder| folder.exists()));
     let files: Vec<_> = folders.iter().flat_map(|folder| files(folder)).collect();
     assert!(!files.is_empty(), "nothing to replay");
     let broken = files.iter().filter(|file| {

@@ -21,6 +21,7 @@ const LARGEST_ALLOCATION: &str = "-malloc_limit_mb=256";
 pub(super) struct Ground {
     root: PathBuf,
     build: PathBuf,
+    cargo: PathBuf,
 }
 
 /// One target that was run.
@@ -47,7 +48,7 @@ pub(super) struct Stats {
 
 impl Ground {
     pub(super) fn of(workspace: &Workspace) -> Self {
-        Self { root: workspace.root.clone(), build: workspace.target().join("fuzz") }
+        Self { root: workspace.root.clone(), build: workspace.target().join("fuzz"), cargo: "cargo".into() }
     }
 
     /// Builds `target` and runs it for `seconds`.
@@ -58,7 +59,7 @@ impl Ground {
         let artifacts = self.folder("artifacts", &target.name)?;
         let known = names(&artifacts)?;
         let mut stats = Stats::default();
-        let mut command = Command::new("cargo");
+        let mut command = Command::new(&self.cargo);
         command.args(self.arguments(target, seconds)?).current_dir(&self.root);
         // The sanitizer's runtime comes with stable Rust, the flags that ask for it do not.
         command.env("RUSTC_BOOTSTRAP", "1").stdin(Stdio::null()).stderr(Stdio::piped());
@@ -128,10 +129,11 @@ fn names(folder: &Path) -> Result<Vec<OsString>> {
     Ok(names)
 }
 
-/// A line for each input that is new would hide how it goes.
+/// A line for each input that is new, and each word that was of use, would hide how it goes.
 fn is_noise(line: &str) -> bool {
     let is_of_an_input = |kind: &str| line.starts_with('#') && line.contains(&format!("\t{kind} "));
-    is_of_an_input("NEW   ") || is_of_an_input("REDUCE") || line.contains("\tNEW_FUNC[")
+    let is_of_a_word = line.contains("# Uses: ") || line.contains("ecommended dictionary. ###");
+    is_of_an_input("NEW   ") || is_of_an_input("REDUCE") || line.contains("\tNEW_FUNC[") || is_of_a_word
 }
 
 impl Stats {
@@ -177,6 +179,7 @@ mod tests {
     fn progress_and_faults_are_shown_and_each_new_input_is_not() {
         assert!(is_noise("#9\tNEW    cov: 1 ft: 1 corp: 1/1b"));
         assert!(is_noise("#9\tREDUCE cov: 1 ft: 1 corp: 1/1b"));
+        assert!(is_noise("\"retry-after\" # Uses: 27") && is_noise("###### Recommended dictionary. ######"));
         for line in
             ["#4096\tpulse  cov: 1 ft: 1", "thread 'main' panicked at x", "==1== ERROR: libFuzzer: deadly"]
         {
@@ -184,25 +187,48 @@ mod tests {
         }
     }
 
+    /// A root with a `cargo` of its own, which runs these lines.
+    #[cfg(unix)]
+    fn ground(root: &Path, lines: &str) -> Ground {
+        use std::os::unix::fs::PermissionsExt as _;
+        let cargo = root.join("cargo");
+        fs::write(&cargo, format!("#!/bin/sh\n{lines}\n")).unwrap();
+        fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
+        Ground { root: root.to_owned(), build: root.join("target"), cargo }
+    }
+
+    fn target() -> Target {
+        Target { name: "a".into(), max_bytes: 9, fixtures: vec!["none".into()], law: String::new() }
+    }
+
+    #[cfg(unix)]
     #[test]
-    fn an_artifact_is_kept_once_and_only_when_it_is_new() {
+    fn a_run_that_left_an_input_is_a_finding_and_one_that_left_none_is_an_error() {
         let root = tempfile::tempdir().unwrap();
-        let ground = Ground { root: root.path().to_owned(), build: root.path().join("target") };
-        let target =
-            Target { name: "a".into(), max_bytes: 9, fixtures: vec!["none".into()], law: String::new() };
-        let artifacts = ground.folder("artifacts", "a").unwrap();
-        fs::write(artifacts.join("crash-1"), "old").unwrap();
-        let known = names(&artifacts).unwrap();
-        fs::write(artifacts.join("crash-2"), "new").unwrap();
-        let findings = ground.keep(&target, &artifacts, &known).unwrap();
-        assert_eq!(findings, ["fuzz/findings/a/crash-2"]);
-        assert_eq!(fs::read(root.path().join(&findings[0])).unwrap(), b"new");
-        let arguments = ground.arguments(&target, 60).unwrap();
-        let words: Vec<_> = arguments.iter().map(|word| word.to_string_lossy()).collect();
-        assert!(
-            words.contains(&"-max_total_time=60".into()) && words.contains(&"-max_len=9".into()),
-            "{words:?}"
+        let lines =
+            "echo 'stat::number_of_executed_units: 7' >&2\necho new > fuzz/artifacts/a/crash-2\nexit 77";
+        let ground = ground(root.path(), lines);
+        fs::write(ground.folder("artifacts", "a").unwrap().join("crash-1"), "old").unwrap();
+        let run = ground.run(&target(), 60).unwrap();
+        assert_eq!(
+            (run.stats.executions, run.findings.as_slice()),
+            (7, &["fuzz/findings/a/crash-2".into()][..])
         );
+        assert_eq!(fs::read_to_string(root.path().join(&run.findings[0])).unwrap(), "new\n");
+        let error = self::ground(root.path(), "exit 101").run(&target(), 60).unwrap_err().to_string();
+        assert!(error.contains("left no input"), "{error}");
+        assert!(self::ground(root.path(), "exit 0").run(&target(), 60).unwrap().findings.is_empty());
+    }
+
+    #[test]
+    fn a_run_is_told_its_length_its_limits_and_the_folders_that_are_there() {
+        let root = tempfile::tempdir().unwrap();
+        let ground = Ground { root: root.path().into(), build: "target".into(), cargo: "cargo".into() };
+        let arguments = ground.arguments(&target(), 60).unwrap();
+        let words: Vec<_> = arguments.iter().map(|word| word.to_string_lossy()).collect();
+        for word in ["-max_total_time=60", "-max_len=9", "-timeout=5", "-rss_limit_mb=1024"] {
+            assert!(words.contains(&word.into()), "{word} is missing in {words:?}");
+        }
         assert!(!words.iter().any(|word| word.ends_with("none")), "a folder that is not there");
     }
 }
