@@ -35,8 +35,9 @@ pub fn sse_framing(input: &[u8]) {
 pub(crate) fn framed(bytes: &[u8], way: Way, limit: usize) -> (Vec<Event>, Result<(), FrameError>) {
     let mut framer = Framer::new(limit);
     let mut events = Vec::new();
-    for piece in way.cut(bytes) {
-        framer.push(Bytes::copy_from_slice(piece));
+    let bytes = Bytes::copy_from_slice(bytes);
+    for piece in way.cut(&bytes) {
+        framer.push(bytes.slice_ref(piece));
         loop {
             match framer.next_event() {
                 Ok(Some(event)) => events.push(event),

@@ -1,6 +1,6 @@
 //! `cargo xtask fuzz`: inputs that nobody thought of, against the laws of `fuzz/laws`.
 //!
-//! [`table`] is what there is to fuzz, [`run`] one run of libFuzzer, [`report`] what came of it.
+//! [`table`] is what there is to fuzz, [`mod@run`] one run of libFuzzer, [`report`] what came of it.
 
 mod report;
 mod run;
