@@ -202,6 +202,16 @@ fn faults_of_toml_and_json_stand_where_they_are() {
     );
 }
 
+#[test]
+fn a_fault_is_one_line_whatever_a_name_holds() {
+    let given = faults("providers:\n  \"a\\nllm.yaml:1:1: all is well\\e[0m\": {}\n  \"b\\r\": {}\n");
+    assert!(given.contains(r"providers.a\nllm.yaml:1:1: all is well\u{1b}[0m: "), "{given}");
+    assert!(
+        given.contains(r"providers.b\r: ") && given.lines().all(|line| line.starts_with("llm.yaml:")),
+        "{given}"
+    );
+}
+
 // The threads of tests have 2 MiB of stack, as those of a runtime have.
 #[test]
 fn what_stands_too_deep_is_refused_in_every_format_before_the_stack_ends() {
