@@ -124,7 +124,9 @@ fn decoded<D: EventDecoder + Default>(events: &[Event]) -> Stream {
 
 /// Reads the bytes that a server wrote of `stream`: what was said has to be said in them, and a complete one stays complete.
 fn written_again<D: EventDecoder + Default>(stream: &Stream, bytes: &[u8]) {
-    if stream.end.is_err() {
+    // What is said of the whole answer is written as said by its first choice, so there has to be one.
+    let has_first = stream.chunks.iter().any(|chunk| chunk.index == 0 && chunk.finish.is_some());
+    if stream.end.is_err() || !has_first {
         return;
     }
     let (events, end) = framed(bytes, Way::Whole, usize::MAX);
