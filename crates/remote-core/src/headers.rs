@@ -47,7 +47,8 @@ pub fn reset_of_what_is_used_up(limits: &RateLimits) -> Option<Duration> {
 }
 
 fn positive_seconds(seconds: f64) -> Option<Duration> {
-    (seconds > 0.0).then(|| Duration::try_from_secs_f64(seconds).ok()).flatten()
+    // Less than a nanosecond is no wait either.
+    Duration::try_from_secs_f64(seconds).ok().filter(|wait| !wait.is_zero())
 }
 
 /// The upstream's name for the request, by which its support finds it.
@@ -170,7 +171,7 @@ mod tests {
         assert_eq!(wait(&[("retry-after-ms", "1290"), ("retry-after", "2")]), Some(1290));
         assert_eq!(wait(&[("retry-after-ms", "soon"), ("retry-after", "2")]), Some(2000));
         assert_eq!(wait(&[("retry-after", "0.5")]), Some(500));
-        for nothing in ["0", "-1", "nan", "inf", "1e300", "later", ""] {
+        for nothing in ["0", "-1", "-0", "1e-12", "nan", "inf", "1e300", "later", ""] {
             assert_eq!(wait(&[("retry-after", nothing)]), None, "{nothing}");
         }
         let date = ("date", "Sat, 21 Nov 2026 00:00:00 GMT");

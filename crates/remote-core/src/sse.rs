@@ -13,6 +13,9 @@ use eventsource_stream::Eventsource as _;
 use futures_util::{FutureExt as _, StreamExt as _};
 use memchr::memchr2;
 
+/// U+FEFF, with which a stream may begin.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// One event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
@@ -153,8 +156,8 @@ impl Framer {
             whole.extend_from_slice(&block);
             block = Bytes::from(whole);
         }
-        if std::mem::take(&mut self.first) && block.starts_with(b"\xef\xbb\xbf") {
-            block.advance(3);
+        if std::mem::take(&mut self.first) && block.starts_with(MARK) {
+            block.advance(MARK.len());
         }
         Ok(block)
     }
@@ -203,6 +206,11 @@ fn polite_pieces(block: &[u8]) -> Vec<Vec<u8>> {
     const PIECE: usize = 16 << 10;
     let mut pieces = Vec::new();
     let mut piece = Vec::with_capacity(block.len().min(PIECE));
+    // A mark that is not the stream's first is part of a line. The blank line before it keeps the reader from taking it for
+    // one, over which it panics.
+    if block.starts_with(MARK) {
+        piece.push(b'\n');
+    }
     let mut rest = block;
     while let Some(end) = memchr2(b'\n', b'\r', rest) {
         let (line, tail) = rest.split_at(end);
@@ -259,6 +267,23 @@ mod tests {
                     let (head, tail) = stream.split_at(cut);
                     assert_eq!(data(&[head, tail]), ["a", "b"], "{stream:?} cut at {cut}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_that_is_not_the_streams_first_is_part_of_its_line() {
+        let mark = "\u{feff}";
+        for (stream, expect) in [
+            (format!("data: a\n\n{mark}event: x\ndata: b\n\n"), [("", "a"), ("", "b")]),
+            (format!("data: a\n\n{mark}data: x\ndata: b\n\n"), [("", "a"), ("", "b")]),
+            (format!("{mark}{mark}data: x\nevent: e\ndata: a\n\ndata: b\n\n"), [("e", "a"), ("", "b")]),
+            (format!("{mark}data: {mark}a\n\n{mark}\ndata: b\n\n"), [("", "\u{feff}a"), ("", "b")]),
+        ] {
+            let expect = expect.map(|(name, data)| (name.to_owned(), data.to_owned()));
+            for cut in 0..=stream.len() {
+                let (head, tail) = stream.as_bytes().split_at(cut);
+                assert_eq!(events(&[head, tail]).unwrap(), expect, "{stream:?} cut at {cut}");
             }
         }
     }

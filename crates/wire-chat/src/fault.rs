@@ -139,7 +139,11 @@ fn parse(body: &[u8]) -> (ErrorBody, Signs) {
     }
     error.retry_after = error.message.as_deref().and_then(wait);
     signs.look_at(&error);
-    error.message = error.message.map(|message: String| Origin::excerpt(&message));
+    for text in
+        [&mut error.message, &mut error.code, &mut error.error_type, &mut error.param].into_iter().flatten()
+    {
+        *text = Origin::excerpt(text);
+    }
     (error, signs)
 }
 

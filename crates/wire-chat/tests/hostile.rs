@@ -116,7 +116,8 @@ proptest! {
     #[test]
     fn no_error_body_is_too_strange_to_be_quoted(body in anything()) {
         let error = fault::read(&body);
-        prop_assert!(error.message.is_none_or(|message| message.len() <= 512));
+        let texts = [error.message, error.code, error.error_type, error.param];
+        prop_assert!(texts.into_iter().flatten().all(|text| text.len() <= 512));
         prop_assert!(error.status.is_none_or(|status| (400..600).contains(&status)));
     }
 
@@ -142,4 +143,16 @@ proptest! {
 fn an_empty_piece_of_another_format_is_written_as_a_role() {
     let event = ChunkWriter::new("m", false).write(&TokenChunk::default()).unwrap();
     assert!(event.windows(9).any(|nine| nine == b"assistant"));
+}
+
+#[test]
+fn every_text_of_an_error_is_an_excerpt() {
+    let long = "x".repeat(4000);
+    let inner = format!(r#"{{"type":"{long}","code":"{long}","param":"{long}","message":"{long}"}}"#);
+    for body in [format!(r#"{{"error":{inner}}}"#), inner] {
+        let error = fault::read(body.as_bytes());
+        for text in [error.error_type, error.code, error.param, error.message] {
+            assert_eq!(text.unwrap().len(), 512);
+        }
+    }
 }

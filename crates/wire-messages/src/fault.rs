@@ -121,7 +121,11 @@ fn parse(body: &[u8]) -> (ErrorBody, String) {
     }
     let words = error.message.as_deref().unwrap_or_default();
     let words = words.get(..words.floor_char_boundary(LOOK)).unwrap_or_default().to_owned();
-    error.message = error.message.map(|message| Origin::excerpt(&message));
+    for text in
+        [&mut error.message, &mut error.code, &mut error.error_type, &mut error.param].into_iter().flatten()
+    {
+        *text = Origin::excerpt(text);
+    }
     (error, words)
 }
 
@@ -221,6 +225,17 @@ mod tests {
         assert_eq!(google.error_type.as_deref(), Some("RESOURCE_EXHAUSTED"));
         let in_success = read_in_success(br#"{"error":{"code":429,"message":"Quota"}}"#);
         assert_eq!(in_success.meaning, Some(ErrorKind::RateLimited));
+    }
+
+    #[test]
+    fn every_text_of_an_error_is_an_excerpt() {
+        let long = "x".repeat(4000);
+        let body =
+            format!(r#"{{"error":{{"type":"{long}","code":"{long}","param":"{long}","message":"{long}"}}}}"#);
+        let error = read(body.as_bytes());
+        for text in [error.error_type, error.code, error.param, error.message] {
+            assert_eq!(text.unwrap().len(), 512);
+        }
     }
 
     #[test]

@@ -32,7 +32,7 @@ fn is_rust(file: &str) -> bool {
 
 /// Whether the file is part of a library or program rather than a test, bench or example.
 fn is_shipped(file: &str) -> bool {
-    let ours = file.starts_with("crates/") || file.starts_with("xtask/") || file.starts_with("bench/");
+    let ours = ["crates/", "xtask/", "bench/", "fuzz/"].iter().any(|folder| file.starts_with(folder));
     let tests = file.ends_with("/tests.rs") || file.contains("/tests/");
     ours && file.contains("/src/") && !tests
 }

@@ -54,9 +54,25 @@ impl fmt::Display for Fault {
             (Place::Variable(name), _) => write!(f, "environment variable {name}: ")?,
         }
         if !self.path.is_empty() {
-            write!(f, "{}: ", self.path)?;
+            write!(f, "{}: ", OneLine(&self.path))?;
         }
-        f.write_str(&self.message)
+        OneLine(&self.message).fmt(f)
+    }
+}
+
+/// Text with its control characters as escapes: names may hold line breaks, and whoever reads a log trusts its lines.
+struct OneLine<'a>(&'a str);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = self.0.split_inclusive(char::is_control);
+        parts.try_for_each(|part| match part.chars().next_back().filter(|last| last.is_control()) {
+            Some(last) => {
+                f.write_str(part.strip_suffix(last).unwrap_or_default())?;
+                last.escape_default().fmt(f)
+            }
+            None => f.write_str(part),
+        })
     }
 }
 

@@ -81,6 +81,7 @@ fn twice(node: &Node, path: &str, faults: &mut Vec<Fault>) {
 
 fn yaml(text: &str) -> Result<Node, Vec<Fault>> {
     let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! { max_depth: DEEPEST },
         strict_booleans: true,
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         with_snippet: false,
@@ -201,8 +202,9 @@ impl<'de> Visitor<'de> for LooseVisitor {
     }
 }
 
-/// How deep arrays and tables of a TOML file may stand in each other, as the YAML reader has it.
-const DEEPEST: usize = 64;
+/// How deep lists and tables may stand in each other: several times what any setting needs. What reads them calls itself, and
+/// the YAML reader's own limit of 64 is more than the 2 MiB stack of a thread holds in a build without optimisation.
+const DEEPEST: usize = 32;
 
 fn toml(text: &str) -> Result<Node, Vec<Fault>> {
     let lines = Lines::of(text);

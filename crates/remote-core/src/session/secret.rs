@@ -7,6 +7,11 @@ use infer_core::InferenceError;
 use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
 
+/// The fewest bytes that are a key, or enough of one to matter.
+const LEAST: usize = 8;
+/// What stands in place of a key.
+const REDACTED: &str = "[redacted]";
+
 /// A key. It has no `Display` and no `Serialize`, its `Debug` is redacted, and its memory is wiped when the last copy goes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Arc<Zeroizing<String>>);
@@ -22,12 +27,23 @@ impl Secret {
         &self.0
     }
 
-    /// Takes `text` out of `message`, so that an upstream which repeats the key does not spread it.
+    /// Takes the key out of `message`, so that an upstream which repeats the key does not spread it. A message that was cut
+    /// within the key, with or without `…`, loses what it shows of it.
     ///
     /// Keys of fewer than 8 characters are placeholders of local servers and are left alone.
     pub(crate) fn scrub(&self, message: &mut String) {
-        if self.0.len() >= 8 && message.contains(self.0.as_str()) {
-            *message = message.replace(self.0.as_str(), "[redacted]");
+        let key = self.0.as_str();
+        if key.len() < LEAST {
+            return;
+        }
+        if message.contains(key) {
+            *message = message.replace(key, REDACTED);
+        }
+        let shown = message.strip_suffix('…').unwrap_or(message);
+        let mut beginnings = (LEAST..key.len()).rev().filter_map(|end| key.get(..end));
+        if let Some(part) = beginnings.find(|part| shown.ends_with(part)) {
+            let part = shown.len() - part.len()..shown.len();
+            message.replace_range(part, REDACTED);
         }
     }
 
@@ -75,6 +91,8 @@ impl<'de> Deserialize<'de> for Secret {
 
 #[cfg(test)]
 mod tests {
+    use infer_core::Origin;
+
     use super::*;
 
     #[test]
@@ -85,5 +103,21 @@ mod tests {
         let mut text = "ollama is up".to_owned();
         Secret::new("ollama").scrub(&mut text);
         assert_eq!(text, "ollama is up");
+    }
+
+    #[test]
+    fn a_message_that_was_cut_within_the_key_does_not_show_its_beginning() {
+        let key = "sk-proj-0123456789abcdef";
+        for before in 470..520 {
+            let said = format!("{} {key} is wrong, {}", "x".repeat(before), "y".repeat(600));
+            let plain: String = said.chars().take(512).collect();
+            for mut cut in [Origin::excerpt(&said), plain] {
+                Secret::new(key).scrub(&mut cut);
+                assert!(!cut.contains("sk-proj-"), "cut after {before}: {}", &cut[before..]);
+            }
+        }
+        let mut whole = "is sk-proj-a key?".to_owned();
+        Secret::new(key).scrub(&mut whole);
+        assert_eq!(whole, "is sk-proj-a key?");
     }
 }

@@ -200,11 +200,44 @@ fn faults_of_toml_and_json_stand_where_they_are() {
         of("{\n \"providers\": {\"openai\": {\"retries\": 1}}}", Format::Json),
         "2:27: providers.openai.retries: unknown key; did you mean max_retries?"
     );
-    let deep = format!("a = {}1{}", "[".repeat(70), "]".repeat(70));
+}
+
+#[test]
+fn a_fault_is_one_line_whatever_a_name_holds() {
+    let given = faults("providers:\n  \"a\\nllm.yaml:1:1: all is well\\e[0m\": {}\n  \"b\\r\": {}\n");
+    assert!(given.contains(r"providers.a\nllm.yaml:1:1: all is well\u{1b}[0m: "), "{given}");
     assert!(
-        of(&deep, Format::Toml).contains("stands deeper")
-            || of(&deep, Format::Toml).contains("cannot be read")
+        given.contains(r"providers.b\r: ") && given.lines().all(|line| line.starts_with("llm.yaml:")),
+        "{given}"
     );
+}
+
+// The threads of tests have 2 MiB of stack, as those of a runtime have.
+#[test]
+fn what_stands_too_deep_is_refused_in_every_format_before_the_stack_ends() {
+    let of = |text: &str, format| {
+        Reader::default().read(&Source::text(text, format), &Variables::new()).unwrap_err().to_string()
+    };
+    let deep = |before: &str, depth: usize, after: &str| {
+        [before, &"[".repeat(depth), "1", &"]".repeat(depth), after].concat()
+    };
+    for depth in [33, 50, 64, 80, 200] {
+        for (text, format) in [
+            (deep("a: ", depth, ""), Format::Yaml),
+            (deep("{\"a\": ", depth, "}"), Format::Json),
+            (deep("a = ", depth, ""), Format::Toml),
+        ] {
+            let fault = of(&text, format);
+            assert!(fault.lines().count() == 1, "{fault}");
+            assert!(
+                ["stands deeper", "cannot be read", "is not JSON"].iter().any(|part| fault.contains(part)),
+                "{fault}"
+            );
+        }
+    }
+    for (text, format) in [(deep("a: ", 31, ""), Format::Yaml), (deep("a = ", 31, ""), Format::Toml)] {
+        assert!(of(&text, format).contains("a: unknown key"), "{}", of(&text, format));
+    }
 }
 
 #[test]
