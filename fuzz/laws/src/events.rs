@@ -71,7 +71,9 @@ fn streamed<D: EventDecoder + Default>(input: &[u8]) -> Stream {
 
 fn spaced(event: &Event, place: usize) -> Event {
     let spaces = b"\t \t".get(..place % 4).unwrap_or_default();
-    Event { name: event.name.clone(), data: [spaces, &event.data, spaces].concat().into() }
+    // A byte-order mark is one only where nothing stands before it.
+    let before = if event.data.starts_with(b"\xef\xbb\xbf") { b"" } else { spaces };
+    Event { name: event.name.clone(), data: [before, &event.data, spaces].concat().into() }
 }
 
 fn decoded<D: EventDecoder + Default>(events: &[Event]) -> Stream {
