@@ -115,6 +115,6 @@ mod tests {
             "{names:?}"
         );
         assert!(at("infer-gateway") < at("infer-cmd"), "{names:?}");
-        assert_eq!(order.left_out, ["infer-bench", "xtask"]);
+        assert_eq!(order.left_out, ["infer-bench", "infer-fuzz-laws", "xtask"]);
     }
 }
