@@ -6,6 +6,7 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result};
@@ -22,8 +23,16 @@ const MARK: &str = "--cfg=beside_json";
 pub(crate) fn with_json<'a>(command: Cmd<'a>, flags: &str) -> Result<Cmd<'a>> {
     let real = env::var_os("RUSTDOC").unwrap_or_else(|| OsString::from("rustdoc"));
     let this = env::current_exe().context("xtask cannot tell where it is")?;
-    let command = command.env("RUSTDOC", this).env(REAL, real);
+    let command = command.env("RUSTDOC", standing(this)).env(REAL, real);
     Ok(command.env("RUSTDOCFLAGS", format!("{flags} {MARK}")))
+}
+
+/// The program at the place of `this`: tests build it anew while it runs, and Linux then says so of the old one, which is gone.
+fn standing(this: PathBuf) -> PathBuf {
+    match this.to_str().and_then(|path| path.strip_suffix(" (deleted)")) {
+        Some(path) if !this.exists() => PathBuf::from(path),
+        _ => this,
+    }
 }
 
 /// Does rustdoc's work when cargo called this program for it; otherwise none.
@@ -70,6 +79,13 @@ pub(crate) fn other_toolchain(workspace: &Workspace) -> Result<Option<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_that_was_built_anew_while_it_ran_is_found_where_it_stood() {
+        let at = |path: &str| standing(PathBuf::from(path));
+        assert_eq!(at("/nowhere/debug/xtask (deleted)"), PathBuf::from("/nowhere/debug/xtask"));
+        assert_eq!(at("/nowhere/debug/xtask"), PathBuf::from("/nowhere/debug/xtask"));
+    }
 
     #[test]
     fn json_is_asked_of_libraries_only() {
