@@ -23,9 +23,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let mut steps = Steps::default();
-    let result = check(&mut steps, args);
-    anstream::println!("{}", steps.table());
+    let result = Steps::shown(|steps| check(steps, args));
     if result.is_ok() && args.fast {
         anstream::println!("Not run because of --fast: scaffold, documentation, public API, packaging.");
     }

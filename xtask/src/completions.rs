@@ -30,10 +30,7 @@ pub(crate) struct Args {}
 
 pub(crate) fn run(_: &Args) -> Result<()> {
     let workspace = Workspace::load()?;
-    let mut steps = Steps::default();
-    let result = write(&workspace, &mut steps);
-    anstream::println!("{}", steps.table());
-    result
+    Steps::shown(|steps| write(&workspace, steps))
 }
 
 fn write(workspace: &Workspace, steps: &mut Steps) -> Result<()> {

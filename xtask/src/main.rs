@@ -24,6 +24,7 @@ mod real;
 mod release;
 mod scaffold;
 mod steps;
+mod table;
 mod test;
 mod tidy;
 mod workspace;

@@ -64,6 +64,14 @@ impl Steps {
         result.map_err(|e| anyhow!("step `{name}` failed after {}: {e:#}\n  {way_out}", seconds(took)))
     }
 
+    /// Does `work` and shows the table of its steps, however it ended.
+    pub(crate) fn shown<T>(work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let mut steps = Self::default();
+        let result = work(&mut steps);
+        anstream::println!("{}", steps.table());
+        result
+    }
+
     /// Notes that `name` was not run, and says `why`.
     pub(crate) fn skip(&mut self, name: &str, why: &str) {
         anstream::eprintln!("{BAD}== {name}: not run{BAD:#}: {why}\n");

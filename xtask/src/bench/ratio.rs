@@ -1,10 +1,11 @@
 //! Two sets of measurements, compared turn by turn.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
+
+use crate::table;
 
 /// What is measured: the scenario, of what, in which unit.
 type Key = (String, String, String);
@@ -90,20 +91,7 @@ impl Comparison {
                 verdict.to_owned(),
             ]
         });
-        let rows: Vec<_> = std::iter::once(head).chain(rows).collect();
-        let mut widths = [0; 6];
-        for row in &rows {
-            for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.chars().count());
-            }
-        }
-        let mut text = String::new();
-        for row in rows {
-            let cells: Vec<_> =
-                row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-            _ = writeln!(text, "{}", cells.join("  ").trim_end());
-        }
-        text
+        table::aligned(std::iter::once(head).chain(rows))
     }
 
     /// What takes more than `most` times what it took there.

@@ -54,9 +54,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let workspace = Workspace::load()?;
-    let mut steps = Steps::default();
-    let result = write(&workspace, &mut steps, args);
-    anstream::println!("{}", steps.table());
+    let result = Steps::shown(|steps| write(&workspace, steps, args));
     if let Ok(files) = &result {
         for file in files {
             anstream::println!("{}", file.display());

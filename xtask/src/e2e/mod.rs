@@ -12,8 +12,9 @@ use std::path::PathBuf;
 use anyhow::{Result, bail, ensure};
 
 pub(crate) use self::parts::Part;
+use crate::completions;
 use crate::steps::Steps;
-use crate::workspace::{Workspace, cargo};
+use crate::workspace::Workspace;
 
 /// Ask a running gateway as its users do: official SDKs, a browser, two gateways over one Redis.
 ///
@@ -73,14 +74,13 @@ impl Ground {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let workspace = Workspace::load()?;
-    let mut steps = Steps::default();
-    let result = check(&workspace, &mut steps, args);
-    anstream::println!("{}", steps.table());
-    result
+    Steps::shown(|steps| check(&workspace, steps, args))
 }
 
 fn check(workspace: &Workspace, steps: &mut Steps, args: &Args) -> Result<()> {
-    let infer = steps.run("build infer", "Repeat with `cargo build -p infer-cmd`.", || build(workspace))?;
+    let infer = steps.run("build infer", "Repeat with `cargo build -p infer-cmd`.", || {
+        completions::build(workspace, &[])
+    })?;
     let ground = Ground {
         infer,
         sources: workspace.root.join("crates/infer-gateway/e2e"),
@@ -113,12 +113,4 @@ fn check(workspace: &Workspace, steps: &mut Steps, args: &Args) -> Result<()> {
         );
     }
     Ok(())
-}
-
-fn build(workspace: &Workspace) -> Result<PathBuf> {
-    let shell = workspace.shell()?;
-    cargo(&shell).args(["build", "-p", "infer-cmd"]).run()?;
-    let program = workspace.target().join("debug").join(format!("infer{}", std::env::consts::EXE_SUFFIX));
-    ensure!(program.is_file(), "infer-cmd was built, but {} is not there", program.display());
-    Ok(program)
 }

@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 use infer_core::PriceTable;
 use serde_json::Value;
 
+use crate::table::aligned;
+
 use super::table::{cell, columns, tiers};
 
 /// One rate that is not what it was.
@@ -88,19 +90,7 @@ impl Diff {
             let Change { model, tier, rate, before, after } = change;
             [model.clone(), tier.clone(), (*rate).to_owned(), cell(*before), cell(*after), remark]
         });
-        let rows: Vec<_> = std::iter::once(head).chain(rows).collect();
-        let mut widths = [0; 6];
-        for row in &rows {
-            for (width, cell) in widths.iter_mut().zip(row) {
-                *width = (*width).max(cell.chars().count());
-            }
-        }
-        let mut text = String::new();
-        for row in rows {
-            let cells: Vec<_> =
-                row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-            _ = writeln!(text, "{}", cells.join("  ").trim_end());
-        }
+        let mut text = aligned(std::iter::once(head).chain(rows));
         let touched: BTreeSet<&str> = self.changes.iter().map(|change| change.model.as_str()).collect();
         _ = writeln!(
             text,

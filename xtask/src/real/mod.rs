@@ -38,10 +38,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let workspace = Workspace::load()?;
-    let mut steps = Steps::default();
-    let result = check(&workspace, &mut steps, args);
-    anstream::println!("{}", steps.table());
-    result
+    Steps::shown(|steps| check(&workspace, steps, args))
 }
 
 fn check(workspace: &Workspace, steps: &mut Steps, args: &Args) -> Result<()> {
