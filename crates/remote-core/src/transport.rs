@@ -4,6 +4,7 @@
 //! TLS or recording.
 
 use std::fmt;
+use std::io;
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -91,6 +92,8 @@ impl std::error::Error for TransportError {
 pub(crate) const AGENT: &str = concat!("infer/", env!("CARGO_PKG_VERSION"));
 /// How often the system asks whether a silent connection still stands.
 pub(crate) const KEEPALIVE: Duration = Duration::from_secs(30);
+/// How long a connection waits for its next request. Servers keep them for a minute or more, so ours ends first.
+pub(crate) const IDLE: Duration = Duration::from_secs(50);
 
 /// HTTP over TCP with pooled connections: by reqwest, with HTTP/2 where the server offers it and the system's proxy; without
 /// TLS and without a proxy straight from the socket, which costs less.
@@ -129,7 +132,7 @@ impl HttpTransport {
             .redirect(redirect::Policy::none())
             .retry(reqwest::retry::never())
             .connect_timeout(timeouts.connect)
-            .pool_idle_timeout(Duration::from_secs(50))
+            .pool_idle_timeout(IDLE)
             .tcp_nodelay(true)
             .tcp_keepalive(KEEPALIVE)
             .http2_keep_alive_interval(Duration::from_secs(20))
@@ -239,9 +242,12 @@ fn classify(error: reqwest::Error) -> TransportError {
     TransportError::new(TransportFault::Before(kind), error)
 }
 
-/// No connection came about.
+/// No connection came about. The system and the connector have timeouts of their own, which are told apart from refusals.
 pub(crate) fn connect_failure(error: impl Into<Cause>) -> TransportError {
     let error = error.into();
+    if causes(&*error).any(is_timeout) {
+        return TransportError { fault: TransportFault::ConnectTimeout, source: Some(error) };
+    }
     let kind = kind_of_chain(true, &chain(&*error));
     TransportError::new(TransportFault::Before(kind), error)
 }
@@ -278,14 +284,33 @@ fn kind_of_chain(connecting: bool, causes: &[String]) -> TransportKind {
     }
 }
 
+fn is_timeout(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+}
+
 /// The texts of an error and its causes.
 pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> Vec<String> {
-    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect()
+    causes(error).map(ToString::to_string).collect()
+}
+
+fn causes<'a>(
+    error: &'a (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| error.source())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_timeout_of_the_connector_is_a_connect_timeout_and_a_refusal_is_none() {
+        let fault = |kind| connect_failure(io::Error::from(kind)).fault;
+        assert_eq!(fault(io::ErrorKind::TimedOut), TransportFault::ConnectTimeout);
+        let deeper = TransportError::new(TransportFault::Body, io::Error::from(io::ErrorKind::TimedOut));
+        assert_eq!(connect_failure(deeper).fault, TransportFault::ConnectTimeout);
+        assert_eq!(fault(io::ErrorKind::ConnectionRefused), TransportFault::Before(TransportKind::Connect));
+    }
 
     #[test]
     fn causes_are_told_apart_by_their_text() {

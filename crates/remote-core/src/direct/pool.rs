@@ -2,15 +2,14 @@
 
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
 
 use http::uri::Authority;
 use tokio::time::{Instant, sleep};
 
+use crate::transport::IDLE;
+
 use super::line::Line;
 
-/// How long a connection waits. Servers keep them for a minute or more, so ours ends first.
-const PATIENCE: Duration = Duration::from_secs(50);
 /// How many wait at most; further ones are closed.
 const ROOM: usize = 1024;
 
@@ -67,13 +66,13 @@ impl Pool {
 
 /// Whether a connection that waited can take a request.
 fn is_usable(line: &mut Line) -> bool {
-    line.idle_since.elapsed() < PATIENCE && line.is_free()
+    line.idle_since.elapsed() < IDLE && line.is_free()
 }
 
 /// Closes what waited too long or was closed by the other side, until nothing waits.
 async fn sweep(pool: Weak<Pool>) {
     loop {
-        sleep(PATIENCE / 5).await;
+        sleep(IDLE / 5).await;
         let Some(pool) = pool.upgrade() else { return };
         let mut idle = pool.idle();
         idle.lines.retain_mut(|line| is_usable(line));
