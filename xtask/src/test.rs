@@ -1,5 +1,7 @@
 //! `cargo xtask test`: all tests, then all examples in docs.
 
+use std::num::NonZero;
+
 use anyhow::{Result, ensure};
 use xshell::{Shell, cmd};
 
@@ -11,6 +13,8 @@ use crate::workspace::{Workspace, cargo};
 /// Uses `cargo nextest` when it is installed, else `cargo test`. Whatever stands after `--` goes to
 /// that runner: a filter, `-p CRATE`, `--no-capture`. With such arguments the examples in the docs
 /// are left out, since a filter rarely means them. A run in which no test matched is a failure.
+///
+/// Twice as many tests run at once as there are processors; `NEXTEST_TEST_THREADS` or `RUST_TEST_THREADS` says otherwise.
 ///
 /// All features are on, so that what stands behind one is tested too; a picked package has its default ones.
 ///
@@ -34,6 +38,11 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let shell = workspace.shell()?;
     if let Some(cases) = args.props {
         shell.set_var("PROPTEST_CASES", cases.to_string());
+    }
+    for name in ["NEXTEST_TEST_THREADS", "RUST_TEST_THREADS"] {
+        if std::env::var_os(name).is_none() {
+            shell.set_var(name, threads().to_string());
+        }
     }
     let scope = scope(&args.args, &Features::of(&workspace));
     if has_nextest(&shell) {
@@ -67,6 +76,11 @@ pub(crate) fn ensure_some_match(shell: &Shell, call: &[&str]) -> Result<usize> {
 /// How many tests stand in what the runner printed for `--list`.
 fn count_listed(listed: &str) -> usize {
     listed.lines().filter(|line| line.ends_with(": test")).count()
+}
+
+/// How many tests run at once. Many wait for a process or a socket of theirs, so more than there are processors.
+fn threads() -> usize {
+    2 * std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 fn has_nextest(shell: &Shell) -> bool {

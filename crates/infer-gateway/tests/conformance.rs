@@ -8,6 +8,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 use infer_core::{InferenceError, Rates};
 use infer_gateway::{Gateway, GatewayConfig};
@@ -48,7 +49,9 @@ default_route: any
         runtime.block_on(async {
             let inference =
                 Inference::builder().with_source(Source::text(yaml, Format::Yaml)).build().await.unwrap();
-            let gateway = Gateway::builder(inference, GatewayConfig::default()).with_listener(listener);
+            // An upstream that begins and stalls: the runner's own time for that counts from the head on.
+            let config = GatewayConfig { early_head: Duration::from_millis(500), ..GatewayConfig::default() };
+            let gateway = Gateway::builder(inference, config).with_listener(listener);
             let gateway = gateway.bind().await.unwrap();
             ready.send(()).unwrap();
             gateway.serve(std::future::pending()).await.unwrap();

@@ -17,6 +17,8 @@ use infer_store::{Ledger, LedgerConfig, LedgerRow};
 const DIRECTORY: &str = "INFER_STORE_KILL_DIRECTORY";
 const FIRST: &str = "INFER_STORE_KILL_FIRST";
 const KILLS: u64 = 200;
+/// Ledgers of their own that are killed side by side.
+const SIDES: u64 = 4;
 
 fn row(number: u64) -> LedgerRow {
     // Hours pass quickly, so that kills also fall into sealing.
@@ -84,12 +86,12 @@ fn run_and_kill(directory: &Path, first: u64, after: Duration) -> Vec<u64> {
     reader.join().unwrap()
 }
 
-#[test]
-fn rows_that_were_acknowledged_survive_a_kill_at_any_moment_and_sums_agree() {
+/// Kills `kills` children one after the other and looks after each; how many rows they acknowledged.
+fn kill_and_look(seed: u64, kills: u64) -> u64 {
     let directory = tempfile::tempdir().unwrap();
     let (mut acknowledged, mut first) = (Vec::new(), 0);
-    let mut dice = fastrand::Rng::with_seed(7);
-    for kill in 0..KILLS {
+    let mut dice = fastrand::Rng::with_seed(seed);
+    for kill in 0..kills {
         let after = Duration::from_micros(dice.u64(0..90_000));
         acknowledged.extend(run_and_kill(directory.path(), first, after));
         let ledger = Ledger::open(directory.path(), config()).unwrap();
@@ -113,6 +115,16 @@ fn rows_that_were_acknowledged_survive_a_kill_at_any_moment_and_sums_agree() {
         assert_eq!(report.total, sums, "kill {kill}");
         first = stored.last().map_or(0, |last| last + 1);
     }
-    eprintln!("{KILLS} kills, {} rows acknowledged", acknowledged.len());
-    assert!(acknowledged.len() as u64 > KILLS, "the child hardly ever got to write");
+    acknowledged.len() as u64
+}
+
+#[test]
+fn rows_that_were_acknowledged_survive_a_kill_at_any_moment_and_sums_agree() {
+    let acknowledged: u64 = std::thread::scope(|scope| {
+        let sides: Vec<_> =
+            (0..SIDES).map(|side| scope.spawn(move || kill_and_look(side, KILLS / SIDES))).collect();
+        sides.into_iter().map(|side| side.join().unwrap()).sum()
+    });
+    eprintln!("{KILLS} kills, {acknowledged} rows acknowledged");
+    assert!(acknowledged > KILLS, "the child hardly ever got to write");
 }

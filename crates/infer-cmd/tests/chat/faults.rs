@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use upstream_sim::{Behaviour, Sim};
 
-use crate::running::{KEY, chat, infer, run, sim};
+use crate::running::{KEY, chat, infer, run, run_together, sim};
 
 /// Model, kind, class, status, retryable.
 const FAULTS: [(&str, &str, &str, Option<u16>, bool); 22] = [
@@ -34,8 +34,8 @@ const FAULTS: [(&str, &str, &str, Option<u16>, bool); 22] = [
 #[tokio::test(flavor = "multi_thread")]
 async fn every_fault_is_told_by_kind_and_ends_with_one() {
     let sim = sim().await;
-    for (model, kind, class, status, retryable) in FAULTS {
-        let ran = run(&mut chat(&sim, &["--json", "--model", model, "Hello"]));
+    let runs = FAULTS.map(|(model, ..)| chat(&sim, &["--json", "--model", model, "Hello"]));
+    for ((model, kind, class, status, retryable), ran) in FAULTS.into_iter().zip(run_together(runs)) {
         assert_eq!(ran.code, 1, "{model}: {ran:?}");
         let error = &ran.json()["error"];
         assert_eq!((&error["kind"], &error["class"]), (&json!(kind), &json!(class)), "{model}: {error}");
@@ -114,9 +114,13 @@ async fn the_key_is_in_no_output_whatever_the_upstream_does_and_however_much_is_
     let sim = Sim::builder().behaviour("raw", raw).start().await.unwrap();
     let models =
         ["gpt-4o-mini", "raw", "sim-redirect", "sim-error-404", "sim-cut", "sim-html", "sim-echo-key"];
-    for model in models {
-        for flags in [&["-vv"][..], &["-vv", "--json"], &["--no-stream"]] {
-            let ran = run(chat(&sim, flags).env("RUST_LOG", "trace").args(["--model", model, "Hello"]));
+    for flags in [&["-vv"][..], &["-vv", "--json"], &["--no-stream"]] {
+        let runs = models.map(|model| {
+            let mut command = chat(&sim, flags);
+            command.env("RUST_LOG", "trace").args(["--model", model, "Hello"]);
+            command
+        });
+        for (model, ran) in models.iter().zip(run_together(runs)) {
             assert!(ran.stderr.contains("TRACE"), "{model}: nothing was logged");
             assert!(!ran.stdout.contains(KEY) && !ran.stderr.contains(KEY), "{model} {flags:?}: {ran:?}");
         }

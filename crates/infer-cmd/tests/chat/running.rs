@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::process::{Child, Command as StdCommand, Stdio};
 use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use assert_cmd::Command;
@@ -50,6 +51,15 @@ pub(crate) fn run(command: &mut Command) -> Ran {
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),
     }
+}
+
+/// Runs all at once, since most of their time is waiting; what each left behind, in the same order.
+pub(crate) fn run_together(commands: impl IntoIterator<Item = Command>) -> Vec<Ran> {
+    thread::scope(|scope| {
+        let started: Vec<_> =
+            commands.into_iter().map(|mut command| scope.spawn(move || run(&mut command))).collect();
+        started.into_iter().map(|run| run.join().unwrap()).collect()
+    })
 }
 
 /// A run that is still going on, to be looked at and stopped.

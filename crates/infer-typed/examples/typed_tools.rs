@@ -1,6 +1,6 @@
 //! A typed answer and a conversation with tools, over real HTTP against a simulated upstream: no key, no cost.
 //!
-//! `cargo run -p infer-typed --example tools`
+//! `cargo run -p infer-typed --example typed_tools`
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
 use std::error::Error;

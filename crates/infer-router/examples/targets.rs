@@ -1,6 +1,6 @@
 //! From a provider that is down to one that is up.
 //!
-//! `cargo run -p infer-router --example fallback`
+//! `cargo run -p infer-router --example targets`
 
 #![expect(clippy::print_stdout, reason = "an example shows what happens")]
 
