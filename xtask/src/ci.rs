@@ -107,7 +107,9 @@ fn package(workspace: &Workspace) -> Result<()> {
     let shell = workspace.shell()?;
     let private = workspace.members().into_iter().filter(|p| p.publish.as_ref().is_some_and(Vec::is_empty));
     let excluded = private.flat_map(|p| ["--exclude".to_owned(), p.name.to_string()]);
-    let command = cargo(&shell).args(["package", "--workspace", "--no-verify", "--allow-dirty"]);
+    // The lock file of each package is worked out anew, which takes longer than the rest and which `release check` does.
+    let command =
+        cargo(&shell).args(["package", "--workspace", "--no-verify", "--allow-dirty", "--exclude-lockfile"]);
     command.args(excluded).run()?;
     Ok(())
 }

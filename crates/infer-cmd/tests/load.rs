@@ -336,7 +336,7 @@ fn report(tally: &mut Tally, streams: u64, took: Duration, growth: &Growth) -> V
 #[tokio::test(flavor = "multi_thread")]
 async fn under_load_every_stream_ends_honestly_the_counts_agree_and_nothing_grows() {
     let streams = variable("INFER_LOAD_STREAMS", 200);
-    let time = Duration::from_secs(variable("INFER_LOAD_SECONDS", 5));
+    let time = Duration::from_secs(variable("INFER_LOAD_SECONDS", 3));
     let directory = tempfile::tempdir().unwrap();
     let sim = Process::start(&["sim", "--port", "0", "--delay", "50"]);
     let (file, data) = (directory.path().join("llm.yaml"), directory.path().join("data"));

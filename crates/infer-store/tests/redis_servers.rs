@@ -2,12 +2,13 @@
 //! are real and started on free ports of this machine.
 
 #![cfg(unix)]
-#![expect(clippy::unwrap_used, clippy::print_stderr, clippy::panic, reason = "a test")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, clippy::panic, reason = "a test")]
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
 use infer_store::budget::{BudgetConfig, BudgetGate, Budgets, Payer, Reserve, Spend};
@@ -16,9 +17,14 @@ use infer_store::shared::{
 };
 use infer_store::{Clock, StoreError};
 
+/// The most that anything here may take.
+const DEADLINE: Duration = Duration::from_secs(60);
+
 struct Server {
     child: Child,
     port: u16,
+    /// What it says from its start on.
+    said: Receiver<String>,
 }
 
 impl Drop for Server {
@@ -37,11 +43,18 @@ impl Server {
             eprintln!("skipped: redis-server is not installed");
             return None;
         };
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-        assert!(lines.any(|line| line.contains(ready)), "redis-server does not start");
-        // What it says later must not fill the pipe.
-        std::thread::spawn(move || lines.for_each(drop));
-        Some(Self { child, port })
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let (say, said) = mpsc::channel();
+        // On a thread, so that what nobody waits for does not fill the pipe.
+        std::thread::spawn(move || lines.for_each(|line| _ = say.send(line)));
+        let server = Self { child, port, said };
+        server.until(ready);
+        Some(server)
+    }
+
+    /// Waits until it says `words`.
+    fn until(&self, words: &str) {
+        while !self.said.recv_timeout(DEADLINE).expect(words).contains(words) {}
     }
 
     /// Keeps its files, which it writes to make a copy, in `directory`.
@@ -251,18 +264,18 @@ async fn behind_a_sentinel_calls_go_on_at_the_server_that_took_over() {
     assert!(Redis::new(patient(nobody)).unwrap().ping().await.is_err());
 
     // What was written has to be in the copy: Redis itself makes it the server also before that.
-    while second.replication("master_link_status").as_deref() != Some("up")
-        || second.replication("slave_repl_offset") != first.replication("master_repl_offset")
-    {
+    second.until("sync: Finished with success");
+    while second.replication("slave_repl_offset") != first.replication("master_repl_offset") {
         std::thread::yield_now();
     }
-    // Refused until the sentinel has seen the copy.
+    sentinel.until("+slave slave");
+    // Refused as long as it has not heard how the copy is doing.
     while !sentinel.cli(&["sentinel", "failover", "here"]).contains("OK") {
         std::thread::yield_now();
     }
-    while !second.cli(&["role"]).contains("master") || !first.cli(&["role"]).contains("slave") {
-        std::thread::yield_now();
-    }
+    sentinel.until("+switch-master here");
+    // As the sentinel does some seconds later: the old one still answers, and takes nothing any more.
+    first.cli(&["replicaof", "127.0.0.1", &second.port.to_string()]);
     // The same way to Redis as before; what was spent went along.
     let budgets = budgets(&redis);
     loop {
