@@ -14,7 +14,7 @@ use crate::workspace::{Workspace, cargo};
 /// that runner: a filter, `-p CRATE`, `--no-capture`. With such arguments the examples in the docs
 /// are left out, since a filter rarely means them. A run in which no test matched is a failure.
 ///
-/// Twice as many tests run at once as there are processors; `NEXTEST_TEST_THREADS` or `RUST_TEST_THREADS` says otherwise.
+/// Four tests run at once for each processor; `NEXTEST_TEST_THREADS` or `RUST_TEST_THREADS` says otherwise.
 ///
 /// All features are on, so that what stands behind one is tested too; a picked package has its default ones.
 ///
@@ -80,7 +80,7 @@ fn count_listed(listed: &str) -> usize {
 
 /// How many tests run at once. Many wait for a process or a socket of theirs, so more than there are processors.
 fn threads() -> usize {
-    2 * std::thread::available_parallelism().map_or(1, NonZero::get)
+    4 * std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 fn has_nextest(shell: &Shell) -> bool {

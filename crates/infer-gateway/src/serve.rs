@@ -13,8 +13,9 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use http::{Request, Version};
 use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -29,6 +30,10 @@ use crate::untaken::dropped_untaken;
 
 /// The pause after the system has no room for another connection.
 const NO_ROOM: Duration = Duration::from_millis(50);
+/// What HTTP/2 begins with, and no request of HTTP/1 (RFC 9113, section 3.4, read 2026-11-21).
+const HTTP2: &[u8] = b"PRI ";
+/// The pause after bytes too few to tell.
+const TOO_FEW: Duration = Duration::from_millis(10);
 
 /// Serves until `drain` says that it is over and every connection has ended.
 pub(crate) async fn serve(
@@ -69,16 +74,29 @@ pub(crate) async fn serve(
         let (patience, write_timeout) = (config.head_timeout, config.write_timeout);
         tasks.spawn(async move {
             let _permit = permit;
-            let stream = Impatient::new(stream, write_timeout);
-            match tls {
-                None => connection(&server, stream, address, router, drain, write_timeout).await,
-                Some(tls) => match tokio::time::timeout(patience, tls.accept(stream)).await {
-                    Ok(Ok(stream)) => {
-                        connection(&server, stream, address, router, drain, write_timeout).await;
+            let Some(tls) = tls else {
+                let begins = tokio::select! {
+                    () = drain.reached(Phase::Draining) => return,
+                    begins = tokio::time::timeout(patience, version(&stream)) => begins,
+                };
+                return match begins {
+                    Ok(Ok(version)) => {
+                        let stream = Impatient::new(stream, write_timeout);
+                        connection(&server, stream, version, address, router, drain, write_timeout).await;
                     }
-                    Ok(Err(error)) => tracing::debug!(%address, %error, "no handshake"),
-                    Err(_) => tracing::debug!(%address, "no handshake in time"),
-                },
+                    Ok(Err(error)) => tracing::debug!(%address, %error, "no request"),
+                    Err(_) => tracing::debug!(%address, "no request in time"),
+                };
+            };
+            let stream = Impatient::new(stream, write_timeout);
+            match tokio::time::timeout(patience, tls.accept(stream)).await {
+                Ok(Ok(stream)) => {
+                    let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                    let version = if is_h2 { Version::HTTP_2 } else { Version::HTTP_11 };
+                    connection(&server, stream, version, address, router, drain, write_timeout).await;
+                }
+                Ok(Err(error)) => tracing::debug!(%address, %error, "no handshake"),
+                Err(_) => tracing::debug!(%address, "no handshake in time"),
             }
         });
     }
@@ -87,31 +105,54 @@ pub(crate) async fn serve(
     tasks.wait().await;
 }
 
-fn server(config: &GatewayConfig) -> Builder<TokioExecutor> {
-    let mut server = Builder::new(TokioExecutor::new());
-    server.http1().timer(TokioTimer::new()).header_read_timeout(config.head_timeout).max_buf_size(64 << 10);
-    server
-        .http2()
+/// How connections are served, by version.
+struct Server {
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
+}
+
+fn server(config: &GatewayConfig) -> Server {
+    let mut http1 = http1::Builder::new();
+    http1.timer(TokioTimer::new()).header_read_timeout(config.head_timeout).max_buf_size(64 << 10);
+    let mut http2 = http2::Builder::new(TokioExecutor::new());
+    http2
         .timer(TokioTimer::new())
         .max_concurrent_streams(256)
         .max_header_list_size(64 << 10)
         .keep_alive_interval(Duration::from_secs(20))
         .keep_alive_timeout(config.head_timeout);
-    server
+    Server { http1, http2 }
+}
+
+/// The version that a client without TLS begins with, which is looked at and left where it is.
+async fn version(stream: &TcpStream) -> io::Result<Version> {
+    let mut first = [0; HTTP2.len()];
+    loop {
+        let seen = stream.peek(&mut first).await?;
+        let begin = first.get(..seen).unwrap_or_default();
+        if seen == 0 || !HTTP2.starts_with(begin) {
+            return Ok(Version::HTTP_11);
+        }
+        if begin == HTTP2 {
+            return Ok(Version::HTTP_2);
+        }
+        tokio::time::sleep(TOO_FEW).await;
+    }
 }
 
 async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-    server: &Builder<TokioExecutor>,
+    server: &Server,
     stream: S,
+    version: Version,
     address: SocketAddr,
     router: Router,
     drain: Drain,
     write_timeout: Duration,
 ) {
+    let is_h2 = version == Version::HTTP_2;
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(address));
-        let is_h2 = request.version() == Version::HTTP_2;
         let answered = router.clone().call(request);
         async move {
             let response = answered.await?;
@@ -122,18 +163,29 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
             })
         }
     });
-    let mut connection = pin!(server.serve_connection(TokioIo::new(stream), service));
+    let stream = TokioIo::new(stream);
+    let ended = if is_h2 {
+        // Boxed, so that the many connections of HTTP/1 are not as large as this.
+        Box::pin(to_its_end(server.http2.serve_connection(stream, service), drain)).await
+    } else {
+        to_its_end(server.http1.serve_connection(stream, service), drain).await
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%address, %error, "connection ended");
+    }
+}
+
+/// Serves until the client leaves; when the gateway drains, until the answers that run have ended.
+async fn to_its_end<C: GracefulConnection>(connection: C, drain: Drain) -> Result<(), C::Error> {
+    let mut connection = pin!(connection);
     let mut draining = pin!(drain.reached(Phase::Draining));
-    let ended = tokio::select! {
+    tokio::select! {
         ended = connection.as_mut() => ended,
         () = &mut draining => {
             // Answers that run go on to their end; no further request is taken.
             connection.as_mut().graceful_shutdown();
             connection.await
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%address, error = &*error, "connection ended");
     }
 }
 

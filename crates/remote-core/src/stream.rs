@@ -75,8 +75,9 @@ impl<P: RemoteProvider> MeteredStream<P> {
             body,
             framer: Framer::new(limits.max_event_bytes),
             decoder,
-            decoded: Vec::new(),
-            ready: VecDeque::new(),
+            // Room for one, as chunks mostly come one by one: an open stream should be small.
+            decoded: Vec::with_capacity(1),
+            ready: VecDeque::with_capacity(1),
             end: None,
             limits: limits.clone(),
             clock,

@@ -252,12 +252,6 @@ pub(crate) fn connect_failure(error: impl Into<Cause>) -> TransportError {
     TransportError::new(TransportFault::Before(kind), error)
 }
 
-/// A connection brought no answer.
-pub(crate) fn exchange_failure(error: hyper::Error) -> TransportError {
-    let kind = kind_of_chain(false, &chain(&error));
-    TransportError::new(TransportFault::Before(kind), error)
-}
-
 fn kind_of_chain(connecting: bool, causes: &[String]) -> TransportKind {
     let says = |words: &[&str]| causes.iter().any(|cause| words.iter().any(|word| cause.contains(word)));
     if connecting {

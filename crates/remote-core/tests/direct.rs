@@ -224,6 +224,135 @@ async fn a_connection_that_nobody_takes_is_closed_in_the_end() {
     assert!(closed);
 }
 
+/// One exchange: what the call gives, or why it gives nothing, where the upstream says `parts` one after the other and closes
+/// the connection if it `ends`; and whether the connection was closed on our side.
+async fn exchange(parts: &[&[u8]], ends: bool) -> (Result<(u16, String), TransportFault>, bool) {
+    let (upstream, transport) = (Upstream::new().await, transport());
+    let url = upstream.url();
+    let answer = async {
+        let mut socket = upstream.accept().await;
+        asked(&mut socket).await;
+        for part in parts {
+            // Gone already where what came before was refused.
+            if socket.write_all(part).await.is_err() {
+                return true;
+            }
+            tokio::task::yield_now().await;
+        }
+        if ends {
+            return true;
+        }
+        tokio::select! {
+            biased;
+            closed = is_closed(&mut socket) => closed,
+            // A connection that is kept is used for this.
+            _ = transport.send(request(&url)) => false,
+            () = async {
+                upstream.accept().await;
+                std::future::pending::<()>().await;
+            } => false,
+        }
+    };
+    let call = async {
+        let response = transport.send(request(&url)).await.map_err(|error| error.fault)?;
+        let (status, mut body) = (response.status().as_u16(), response.into_body());
+        let mut text = Vec::new();
+        while let Some(data) = body.next().await {
+            text.extend_from_slice(&data.map_err(|error| error.fault)?);
+        }
+        Ok((status, String::from_utf8(text).unwrap()))
+    };
+    let (closed, said) = tokio::join!(answer, call);
+    (said, closed)
+}
+
+#[tokio::test]
+async fn a_head_and_a_body_may_come_in_any_pieces() {
+    let all: &[u8] = b"HTTP/1.1 103 Early Hints\r\nlink: a\r\n\r\nHTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n\
+        5;x=y\r\nhello\r\n6\r\n world\r\n0\r\ntrailer: t\r\n\r\n";
+    for size in [1, 2, 3, 7, 20, 1_000] {
+        let parts: Vec<&[u8]> = all.chunks(size).collect();
+        let (said, closed) = exchange(&parts, true).await;
+        assert_eq!((said, closed), (Ok((201, "hello world".to_owned())), true), "{size}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_without_a_length_ends_with_its_connection() {
+    let (said, _) = exchange(&[b"HTTP/1.1 200 OK\r\n\r\nhel", b"lo"], true).await;
+    assert_eq!(said, Ok((200, "hello".to_owned())));
+}
+
+#[tokio::test]
+async fn a_connection_that_says_so_or_says_too_much_is_not_used_again() {
+    for (answer, text) in [
+        ("connection: close\r\ncontent-length: 2\r\n\r\nok", "ok"),
+        ("content-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\n\r\nsmuggled", "ok"),
+        ("content-length: 0\r\n\r\nx", ""),
+        ("transfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\nmore", "ok"),
+    ] {
+        let answer = format!("HTTP/1.1 200 OK\r\n{answer}");
+        let (said, closed) = exchange(&[answer.as_bytes()], false).await;
+        assert_eq!((said, closed), (Ok((200, text.to_owned())), true), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_has_no_end_of_its_head_is_refused_in_time() {
+    use infer_core::TransportKind;
+    let line = [b"a: ", vec![b'b'; 60_000].as_slice(), b"\r\n"].concat();
+    let parts: [&[u8]; 4] = [b"HTTP/1.1 200 OK\r\n", &line, &line, &line];
+    let (said, closed) = exchange(&parts, false).await;
+    assert_eq!((said, closed), (Err(TransportFault::Before(TransportKind::Protocol)), true));
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_body_is_an_error_of_the_body_however_early_it_came() {
+    for parts in [
+        &[&b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nnonsense\r\n"[..]][..],
+        &[&b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n"[..], b"nonsense\r\n"],
+    ] {
+        let (said, closed) = exchange(parts, false).await;
+        assert_eq!((said, closed), (Err(TransportFault::Body), true));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_may_come_before_its_request_was_sent_and_large_bodies_go_whole_both_ways() {
+    let (upstream, transport) = (Upstream::new().await, transport());
+    let url = upstream.url();
+    let large: Vec<u8> =
+        (0..16_u32 << 20).map(|byte| byte.to_le_bytes()[0] ^ byte.to_le_bytes()[1]).collect();
+    let answer = async {
+        let mut socket = upstream.accept().await;
+        // Refused before it is read; what is sent of it then is thrown away.
+        socket.write_all(b"HTTP/1.1 413 Too Large\r\ncontent-length: 4\r\n\r\nmuch").await.unwrap();
+        tokio::io::copy(&mut socket, &mut tokio::io::sink()).await.ok();
+        let mut socket = upstream.accept().await;
+        let mut received = Vec::new();
+        while !received.ends_with(&large[large.len() - 100..]) {
+            assert_ne!(socket.read_buf(&mut received).await.unwrap(), 0);
+        }
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", large.len());
+        socket.write_all(head.as_bytes()).await.unwrap();
+        socket.write_all(&large).await.unwrap();
+        received
+    };
+    let call = async {
+        let request = || Request::post(&url).body(Bytes::from(large.clone())).unwrap();
+        let refused = transport.send(request()).await.unwrap();
+        assert_eq!((refused.status().as_u16(), whole(refused).await.as_str()), (413, "much"));
+        let mut body = transport.send(request()).await.unwrap().into_body();
+        let mut received = Vec::new();
+        while let Some(data) = body.next().await {
+            received.extend_from_slice(&data.unwrap());
+        }
+        received
+    };
+    let (asked, said) = tokio::join!(answer, call);
+    assert!(asked.ends_with(&large) && said == large);
+}
+
 /// What a server is asked when it is a proxy: the whole address.
 #[tokio::test]
 async fn a_proxy_is_asked_where_one_is_set_and_not_otherwise() {

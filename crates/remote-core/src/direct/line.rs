@@ -1,83 +1,86 @@
 //! One connection and the one exchange on it, driven by whoever waits.
+//!
+//! It holds nothing while it waits: what is read comes into a buffer of the thread, and from there in one piece as large as
+//! what came.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::io;
+use std::mem;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_core::Stream;
 use http::uri::Authority;
-use http::{Request, Response};
-use http_body::Body as _;
-use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::client::conn::http1::{Connection, SendRequest, handshake};
-use hyper_util::rt::TokioIo;
+use http::{Method, Request, Response};
+use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::transport::{TransportBody, TransportError, TransportFault, exchange_failure};
+use crate::transport::{TransportBody, TransportError};
 
-use super::bell::Bell;
+use super::fault::Fault;
+use super::framing::Framing;
+use super::head::{self, Head};
 use super::pool::Pool;
+
+/// The most that one read brings.
+const READ: usize = 64 << 10;
+/// A body up to this length goes out in one piece with its head.
+const SMALL: usize = 4 << 10;
+
+thread_local! {
+    static READING: RefCell<Vec<u8>> = RefCell::new(vec![0; READ]);
+}
 
 /// A connection that is ours alone.
 pub(super) struct Line {
-    sender: SendRequest<Full<Bytes>>,
-    connection: Connection<TokioIo<TcpStream>, Full<Bytes>>,
-    bell: Bell,
-    closed: bool,
+    socket: TcpStream,
     pub(super) authority: Authority,
     /// Since when nobody uses it.
     pub(super) idle_since: Instant,
 }
 
 impl Line {
-    pub(super) async fn new(
-        socket: TokioIo<TcpStream>,
-        authority: Authority,
-    ) -> Result<Box<Self>, TransportError> {
-        let (sender, connection) = handshake(socket).await.map_err(exchange_failure)?;
-        let (bell, idle_since) = (Bell::new(), Instant::now());
-        Ok(Box::new(Self { sender, connection, bell, closed: false, authority, idle_since }))
+    pub(super) fn new(socket: TcpStream, authority: Authority) -> Self {
+        Self { socket, authority, idle_since: Instant::now() }
     }
 
-    /// Looks for something, and where there is nothing moves whatever can be moved, the request out and the response in.
-    fn drive<T>(&mut self, cx: &Context<'_>, look: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
-        let (connection, closed) = (&mut self.connection, &mut self.closed);
-        let drive = |cx: &mut Context<'_>| {
-            if !*closed {
-                // Its errors are those of the exchange, which hears of them by itself.
-                *closed = Pin::new(connection).poll(cx).is_ready();
-            }
-        };
-        self.bell.attend(cx, drive, look)
-    }
-
-    /// Whether it can take another request. Nobody is woken by it until it does.
-    pub(super) fn is_free(&mut self) -> bool {
-        let nothing = |_: &mut Context<'_>| Poll::<()>::Pending;
-        _ = self.drive(&Context::from_waker(Waker::noop()), nothing);
-        self.bell.silence();
-        !self.closed && self.sender.is_ready()
+    /// Whether it can take another request: the other side has neither closed it nor said anything unasked.
+    pub(super) fn is_free(&self) -> bool {
+        let read = self.socket.try_read(&mut [0]);
+        read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Sends `request` and resolves with the head of the response.
     pub(super) async fn ask(
-        mut self: Box<Self>,
+        self,
         request: Request<Bytes>,
         home: Arc<Pool>,
     ) -> Result<Response<TransportBody>, TransportError> {
-        let mut answer = pin!(self.sender.send_request(request.map(Full::new)));
-        let response = poll_fn(|cx| self.drive(cx, |cx| answer.as_mut().poll(cx)));
-        let (head, incoming) = response.await.map_err(exchange_failure)?.into_parts();
-        let mut body = Answer { incoming, line: Some(self), home };
-        if body.incoming.is_end_stream() {
-            body.give_back();
-        }
-        Ok(Response::from_parts(head, Box::pin(body)))
+        let mut asking = Asking::new(self, request);
+        let head = poll_fn(|cx| asking.poll_head(cx)).await.map_err(Fault::before)?;
+        let Asking { line, sending, came, start, .. } = asking;
+        let home = head.keeps.then_some(home);
+        let mut answer = Answer { line: Some(line), sending, framing: head.framing, home };
+        let first = Some(answer.take(came.get(start..).unwrap_or_default()));
+        let body: TransportBody = Box::pin(Body { first, answer });
+        let mut response = Response::new(body);
+        *response.status_mut() = head.status;
+        *response.headers_mut() = head.headers;
+        Ok(response)
+    }
+
+    /// Reads once and hands what came to `look`; nothing at the end of the connection.
+    fn poll_read<T>(&mut self, cx: &mut Context<'_>, look: impl FnOnce(&[u8]) -> T) -> Poll<io::Result<T>> {
+        READING.with_borrow_mut(|reading| {
+            let mut reading = ReadBuf::new(reading);
+            ready!(Pin::new(&mut self.socket).poll_read(cx, &mut reading))?;
+            Poll::Ready(Ok(look(reading.filled())))
+        })
     }
 }
 
@@ -87,59 +90,212 @@ impl fmt::Debug for Line {
     }
 }
 
+/// What is still to be sent.
+#[derive(Debug, Default)]
+struct Sending {
+    head: Bytes,
+    body: Bytes,
+}
+
+impl Sending {
+    fn new(request: Request<Bytes>) -> Self {
+        let mut head = head::written(&request);
+        let mut body = request.into_body();
+        if body.len() <= SMALL {
+            head.extend_from_slice(&mem::take(&mut body));
+        }
+        Self { head: head.into(), body }
+    }
+
+    fn is_done(&self) -> bool {
+        self.head.is_empty() && self.body.is_empty()
+    }
+
+    /// Sends what the connection takes.
+    fn poll(&mut self, line: &mut Line, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_done() {
+            return Poll::Ready(Ok(()));
+        }
+        while !self.is_done() {
+            let slices = [io::IoSlice::new(&self.head), io::IoSlice::new(&self.body)];
+            let socket = Pin::new(&mut line.socket);
+            let sent = ready!(if self.body.is_empty() {
+                socket.poll_write(cx, &self.head)
+            } else {
+                socket.poll_write_vectored(cx, &slices)
+            })?;
+            if sent == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            let of_head = sent.min(self.head.len());
+            _ = self.head.split_to(of_head);
+            _ = self.body.split_to(sent - of_head);
+        }
+        // Nothing of the request stays in memory for the length of the answer.
+        *self = Self::default();
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// An exchange before the head of its answer.
+struct Asking {
+    line: Line,
+    method: Method,
+    sending: Sending,
+    /// Why the rest of the request cannot be sent. The answer may still come.
+    unsent: Option<io::Error>,
+    /// What has come.
+    came: Vec<u8>,
+    /// Where in it the head begins that is still awaited, after those of 1xx responses.
+    start: usize,
+    /// How much of it was looked through.
+    seen: usize,
+}
+
+impl Asking {
+    fn new(line: Line, request: Request<Bytes>) -> Self {
+        let method = request.method().clone();
+        let sending = Sending::new(request);
+        Self { line, method, sending, unsent: None, came: Vec::new(), start: 0, seen: 0 }
+    }
+
+    /// The head; what came of the body along with it stands in `came` from `start` on.
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Fault>> {
+        if self.unsent.is_none()
+            && let Poll::Ready(Err(error)) = self.sending.poll(&mut self.line, cx)
+        {
+            self.unsent = Some(error);
+        }
+        loop {
+            let came = &mut self.came;
+            let read = self.line.poll_read(cx, |bytes| {
+                came.extend_from_slice(bytes);
+                bytes.len()
+            });
+            match ready!(read) {
+                Ok(0) => return Poll::Ready(Err(self.unanswered())),
+                Ok(_) => {}
+                Err(error) => return Poll::Ready(Err(self.unsent.take().unwrap_or(error).into())),
+            }
+            if let Some(head) = self.find()? {
+                return Poll::Ready(Ok(head));
+            }
+        }
+    }
+
+    fn unanswered(&mut self) -> Fault {
+        match self.unsent.take() {
+            Some(error) => error.into(),
+            None if self.came.is_empty() => Fault::Unanswered,
+            None => Fault::Cut,
+        }
+    }
+
+    /// The head, if it has come.
+    fn find(&mut self) -> Result<Option<Head>, Fault> {
+        loop {
+            let new = self.came.get(self.start..).unwrap_or_default();
+            if new.first().is_some_and(|byte| matches!(byte, b'\r' | b'\n')) {
+                return Err(Fault::Invalid("the head begins with a blank line"));
+            }
+            let end = head::end(new, self.seen.saturating_sub(self.start));
+            if end.map_or(self.came.len(), |end| self.start + end) > head::LONGEST {
+                return Err(Fault::Invalid("the head is too long"));
+            }
+            let Some(end) = end else {
+                self.seen = self.came.len();
+                return Ok(None);
+            };
+            let head = head::read(new.get(..end).unwrap_or_default(), &self.method)?;
+            self.start += end;
+            if head.is_some() {
+                return Ok(head);
+            }
+        }
+    }
+}
+
 /// A response body, which holds its connection until its end.
 struct Answer {
-    incoming: Incoming,
-    line: Option<Box<Line>>,
-    home: Arc<Pool>,
+    line: Option<Line>,
+    /// An answer can come before its request is sent to the end.
+    sending: Sending,
+    framing: Framing,
+    /// Where the connection goes at the end, unless it ends with its answer.
+    home: Option<Arc<Pool>>,
 }
 
 impl Answer {
-    /// Keeps the connection for the next request if it can take one.
-    fn give_back(&mut self) {
-        if let Some(mut line) = self.line.take()
-            && line.is_free()
+    /// What `came` has of the body. At the end of the body the connection is given back.
+    fn take(&mut self, came: &[u8]) -> Result<Bytes, Fault> {
+        let (body, is_all) = fed(&mut self.framing, came)?;
+        self.give_back(is_all);
+        Ok(body)
+    }
+
+    /// Keeps the connection for the next request if the body has ended and nothing is in the way of one.
+    fn give_back(&mut self, is_all: bool) {
+        if !self.framing.is_ended() {
+            return;
+        }
+        // What follows an answer was not asked for, and the rest of a request cannot be sent any more.
+        let is_clean = is_all && self.sending.is_done();
+        if let (Some(line), Some(home)) = (self.line.take(), self.home.take())
+            && is_clean
         {
-            self.home.put(line);
+            home.put(line);
         }
     }
 
-    fn poll_frame(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<http_body::Frame<Bytes>, hyper::Error>>> {
-        let mut incoming = Pin::new(&mut self.incoming);
-        match self.line.as_mut() {
-            Some(line) => line.drive(cx, |cx| incoming.as_mut().poll_frame(cx)),
-            None => incoming.poll_frame(cx),
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
+        loop {
+            let Some(line) = self.line.as_mut() else { return Poll::Ready(None) };
+            // What becomes of it is told by the answer.
+            if let Poll::Ready(Err(_)) = self.sending.poll(line, cx) {
+                self.home = None;
+                self.sending = Sending::default();
+            }
+            let framing = &mut self.framing;
+            let read = line.poll_read(cx, |came| (!came.is_empty()).then(|| fed(framing, came)));
+            let Some(fed) = ready!(read)? else {
+                self.line = None;
+                let is_whole = self.framing == Framing::Close;
+                return Poll::Ready(if is_whole { None } else { Some(Err(Fault::Cut)) });
+            };
+            let (body, is_all) = fed?;
+            self.give_back(is_all);
+            if !body.is_empty() {
+                return Poll::Ready(Some(Ok(body)));
+            }
         }
     }
 }
 
-impl Stream for Answer {
+/// What `came` has of a body, and whether that is all of what came.
+fn fed(framing: &mut Framing, came: &[u8]) -> Result<(Bytes, bool), Fault> {
+    let mut body = Vec::with_capacity(came.len());
+    let read = framing.feed(came, &mut body)?;
+    Ok((body.into(), read == came.len()))
+}
+
+/// The same as a stream, after what came with the head.
+struct Body {
+    first: Option<Result<Bytes, Fault>>,
+    answer: Answer,
+}
+
+impl Stream for Body {
     type Item = Result<Bytes, TransportError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        loop {
-            return Poll::Ready(match ready!(self.poll_frame(cx)) {
-                None => {
-                    self.give_back();
-                    None
-                }
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => {
-                        if self.incoming.is_end_stream() {
-                            self.give_back();
-                        }
-                        Some(Ok(data))
-                    }
-                    Err(_trailers) => continue,
-                },
-                Some(Err(error)) => {
-                    self.line = None;
-                    Some(Err(TransportError::new(TransportFault::Body, error)))
-                }
-            });
+        let first = self.first.take().filter(|first| first.as_ref().map_or(true, |data| !data.is_empty()));
+        let polled = match first {
+            Some(first) => Some(first),
+            None => ready!(self.answer.poll(cx)),
+        };
+        if matches!(polled, Some(Err(_))) {
+            self.answer.line = None;
         }
+        Poll::Ready(polled.map(|data| data.map_err(Fault::within)))
     }
 }

@@ -21,8 +21,7 @@ pub(super) struct Pool {
 
 #[derive(Debug, Default)]
 struct Idle {
-    #[expect(clippy::vec_box, reason = "a line is large, and only its box moves in and out")]
-    lines: Vec<Box<Line>>,
+    lines: Vec<Line>,
     /// Whether a task looks after those that nobody takes.
     is_swept: bool,
 }
@@ -33,21 +32,21 @@ impl Pool {
     }
 
     /// A connection to `authority` that the other side has not closed, as far as can be known.
-    pub(super) fn take(&self, authority: &Authority) -> Option<Box<Line>> {
+    pub(super) fn take(&self, authority: &Authority) -> Option<Line> {
         loop {
-            let mut line = {
+            let line = {
                 let mut idle = self.idle();
                 let at = idle.lines.iter().rposition(|line| line.authority == *authority)?;
                 idle.lines.remove(at)
             };
-            if is_usable(&mut line) {
+            if is_usable(&line) {
                 return Some(line);
             }
         }
     }
 
     /// Keeps `line` for a while.
-    pub(super) fn put(self: &Arc<Self>, mut line: Box<Line>) {
+    pub(super) fn put(self: &Arc<Self>, mut line: Line) {
         line.idle_since = Instant::now();
         let mut idle = self.idle();
         if idle.lines.len() >= ROOM {
@@ -65,7 +64,7 @@ impl Pool {
 }
 
 /// Whether a connection that waited can take a request.
-fn is_usable(line: &mut Line) -> bool {
+fn is_usable(line: &Line) -> bool {
     line.idle_since.elapsed() < IDLE && line.is_free()
 }
 
@@ -75,7 +74,7 @@ async fn sweep(pool: Weak<Pool>) {
         sleep(IDLE / 5).await;
         let Some(pool) = pool.upgrade() else { return };
         let mut idle = pool.idle();
-        idle.lines.retain_mut(|line| is_usable(line));
+        idle.lines.retain(is_usable);
         if idle.lines.is_empty() {
             idle.is_swept = false;
             return;
