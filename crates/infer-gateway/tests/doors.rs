@@ -58,14 +58,47 @@ async fn a_body_that_is_too_large_or_no_json_is_refused_and_named() {
     assert_eq!(scene.sims[0].calls(), 0);
 }
 
+async fn connect(scene: &Scene) -> tokio::net::TcpStream {
+    tokio::net::TcpStream::connect(scene.url.trim_start_matches("http://")).await.unwrap()
+}
+
 #[tokio::test]
-async fn a_head_that_never_ends_is_given_up() {
+async fn a_head_that_never_ends_or_never_begins_is_given_up() {
     let scene = Setting::yaml("gateway: { head_timeout: 50ms }").start().await;
-    let mut stream = tokio::net::TcpStream::connect(scene.url.trim_start_matches("http://")).await.unwrap();
-    stream.write_all(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n").await.unwrap();
-    let mut rest = Vec::new();
-    // The gateway ends the connection; otherwise this test never ends.
-    _ = stream.read_to_end(&mut rest).await;
+    for said in ["POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n", "", "P", "PRI"] {
+        let mut stream = connect(&scene).await;
+        stream.write_all(said.as_bytes()).await.unwrap();
+        let mut rest = Vec::new();
+        // The gateway ends the connection; otherwise this test never ends.
+        _ = stream.read_to_end(&mut rest).await;
+    }
+}
+
+#[tokio::test]
+async fn a_request_may_come_in_any_pieces_and_http_2_needs_no_tls() {
+    let scene = Scene::new().await;
+    let mut stream = connect(&scene).await;
+    stream.set_nodelay(true).unwrap();
+    for part in ["P", "R", "OPFIND /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"] {
+        stream.write_all(part.as_bytes()).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    let mut said = String::new();
+    stream.read_to_string(&mut said).await.unwrap();
+    assert!(said.starts_with("HTTP/1.1 405 "), "{said}");
+
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(
+        hyper_util::rt::TokioExecutor::new(),
+        hyper_util::rt::TokioIo::new(connect(&scene).await),
+    )
+    .await
+    .unwrap();
+    let running = tokio::spawn(connection);
+    let request =
+        http::Request::get(format!("{}/healthz", scene.url)).body(axum::body::Body::empty()).unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    assert_eq!((response.status().as_u16(), response.version()), (200, http::Version::HTTP_2));
+    running.abort();
 }
 
 #[tokio::test]
