@@ -58,6 +58,7 @@ async fn a_body_that_is_too_large_or_no_json_is_refused_and_named() {
     assert_eq!(scene.sims[0].calls(), 0);
 }
 
+#[expect(clippy::unwrap_used, reason = "a test")]
 async fn connect(scene: &Scene) -> tokio::net::TcpStream {
     tokio::net::TcpStream::connect(scene.url.trim_start_matches("http://")).await.unwrap()
 }
