@@ -1,7 +1,7 @@
 //! Names for calls.
 
 use std::collections::hash_map::RandomState;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::hash::{BuildHasher, Hasher};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,7 +19,10 @@ impl RequestId {
         static PROCESS: OnceLock<u64> = OnceLock::new();
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let process = PROCESS.get_or_init(|| RandomState::new().build_hasher().finish());
-        Self(format!("req-{process:016x}-{:x}", NEXT.fetch_add(1, Ordering::Relaxed)).into())
+        let mut name = String::with_capacity(LONGEST_OWN);
+        // Writing to a string cannot fail.
+        _ = write!(name, "req-{process:016x}-{:x}", NEXT.fetch_add(1, Ordering::Relaxed));
+        Self(name.into())
     }
 
     /// The name of one of several requests that a call was split into, from 1.
@@ -53,6 +56,8 @@ impl RequestId {
     }
 }
 
+/// The length of a name made here, at most.
+const LONGEST_OWN: usize = "req--".len() + 16 + 16;
 /// The end of the name of a copy.
 const SHADOW: &str = ".shadow";
 

@@ -1,6 +1,7 @@
 //! The one trait over remote language models.
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -165,32 +166,54 @@ impl Capabilities {
     };
 }
 
+/// What a method of a runner gives back: a box of its own that says nothing more would be a box for nothing.
+type Running<'f, T> = Pin<Box<dyn Future<Output = Result<T, InferenceError>> + Send + 'f>>;
+
 macro_rules! forward {
     ($($pointer:ty),*) => {$(
-        #[async_trait]
         impl<R: ModelRunner + ?Sized> ModelRunner for $pointer {
             fn info(&self) -> &RunnerInfo {
                 (**self).info()
             }
 
-            async fn execute(&self, batch: ExecuteBatch) -> Result<RunHandle, InferenceError> {
-                (**self).execute(batch).await
+            fn execute<'a, 'f>(&'a self, batch: ExecuteBatch) -> Running<'f, RunHandle>
+            where
+                'a: 'f,
+                Self: 'f,
+            {
+                (**self).execute(batch)
             }
 
-            async fn embed(&self, batch: EmbedBatch) -> Result<Embeddings, InferenceError> {
-                (**self).embed(batch).await
+            fn embed<'a, 'f>(&'a self, batch: EmbedBatch) -> Running<'f, Embeddings>
+            where
+                'a: 'f,
+                Self: 'f,
+            {
+                (**self).embed(batch)
             }
 
-            async fn relay(&self, request: RelayRequest) -> Result<RelayAnswer, InferenceError> {
-                (**self).relay(request).await
+            fn relay<'a, 'f>(&'a self, request: RelayRequest) -> Running<'f, RelayAnswer>
+            where
+                'a: 'f,
+                Self: 'f,
+            {
+                (**self).relay(request)
             }
 
-            async fn models(&self) -> Result<Vec<ListedModel>, InferenceError> {
-                (**self).models().await
+            fn models<'a, 'f>(&'a self) -> Running<'f, Vec<ListedModel>>
+            where
+                'a: 'f,
+                Self: 'f,
+            {
+                (**self).models()
             }
 
-            async fn health(&self) -> Result<Health, InferenceError> {
-                (**self).health().await
+            fn health<'a, 'f>(&'a self) -> Running<'f, Health>
+            where
+                'a: 'f,
+                Self: 'f,
+            {
+                (**self).health()
             }
 
             fn estimate(&self, batch: &ExecuteBatch) -> Option<CostEstimate> {

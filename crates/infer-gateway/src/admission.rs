@@ -99,7 +99,8 @@ impl Admission {
             if let Some(limit) = own.shared {
                 let longest = if self.config.max_queue == 0 { Duration::ZERO } else { self.config.max_wait };
                 let longest = longest.min(deadline.saturating_duration_since(Instant::now()));
-                shared = Some(limit.take(tokens, longest).await?);
+                // Most gateways share nothing, and their calls should not carry its room.
+                shared = Some(Box::pin(limit.take(tokens, longest)).await?);
             }
         }
         let all = self.all.acquire(0, priority, Some(deadline)).await.map_err(|refused| {

@@ -79,27 +79,36 @@ impl Arrived {
     ///
     /// # Errors
     /// 403 for a model that the key may not use; 429, 503 or 504 when the turn does not come.
-    pub(crate) async fn admit(
+    pub(crate) fn admit<'a>(
         self,
-        state: &State,
-        wanted: Wanted<'_>,
-        watch: &mut Watch,
-    ) -> Result<Leave, Failure> {
+        state: &'a State,
+        wanted: Wanted<'a>,
+        watch: &'a mut Watch,
+    ) -> impl Future<Output = Result<Leave, Failure>> + Send + 'a {
         let Self { caller, wishes, .. } = self;
-        watch.seen().model = wanted.model.map(str::to_owned);
-        watch.seen().streamed = wanted.is_streaming;
-        caller.may_use(wanted.model.unwrap_or_default())?;
-
-        let waiting = Instant::now();
-        let deadline = waiting + wishes.deadline;
-        let Wishes { id, routing, priority, cache, .. } = wishes;
-        let admitted =
-            state.admission().admit(caller.key.as_deref(), wanted.tokens, priority, deadline).await?;
-        watch.admitted(admitted, waiting.elapsed());
-        watch.asked();
-        let time = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-        Ok(Leave { id, routing, priority, cache, time })
+        // Head and body need not wait with it.
+        turn(state, wanted, (caller, wishes), watch)
     }
+}
+
+async fn turn(
+    state: &State,
+    wanted: Wanted<'_>,
+    (caller, wishes): (Caller, Wishes),
+    watch: &mut Watch,
+) -> Result<Leave, Failure> {
+    watch.seen().model = wanted.model.map(str::to_owned);
+    watch.seen().streamed = wanted.is_streaming;
+    caller.may_use(wanted.model.unwrap_or_default())?;
+
+    let waiting = Instant::now();
+    let deadline = waiting + wishes.deadline;
+    let Wishes { id, routing, priority, cache, .. } = wishes;
+    let admitted = state.admission().admit(caller.key.as_deref(), wanted.tokens, priority, deadline).await?;
+    watch.admitted(admitted, waiting.elapsed());
+    watch.asked();
+    let time = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+    Ok(Leave { id, routing, priority, cache, time })
 }
 
 /// Runs what answers a request, in the request's span, until the gateway's own time is up: dropped then, it takes the call of
@@ -124,9 +133,9 @@ pub(crate) async fn in_time<T>(
 /// Writes an answer, or the refusal, under the name of the request.
 pub(crate) fn close<T>(
     answered: Result<T, Failure>,
-    mut watch: Watch,
+    mut watch: Box<Watch>,
     shape: Shape,
-    write: impl FnOnce(T, Watch) -> Response<Body>,
+    write: impl FnOnce(T, Box<Watch>) -> Response<Body>,
 ) -> Response<Body> {
     let id = watch.id().clone();
     let mut response = match answered {

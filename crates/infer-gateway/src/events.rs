@@ -53,7 +53,7 @@ enum Phase {
 pub(crate) struct Events<F> {
     phase: Phase,
     format: F,
-    watch: Watch,
+    watch: Box<Watch>,
     silence: Pin<Box<Sleep>>,
     every: Duration,
     /// The end of the time for running calls.
@@ -72,15 +72,15 @@ pub(crate) struct Terms {
 const TOGETHER: usize = 16 << 10;
 
 impl<F: Format> Events<F> {
-    pub(crate) fn running(stream: TokenStream, format: F, watch: Watch, terms: Terms) -> Self {
+    pub(crate) fn running(stream: TokenStream, format: F, watch: Box<Watch>, terms: Terms) -> Self {
         Self::new(Phase::Running(stream), format, watch, terms)
     }
 
-    pub(crate) fn waiting(pending: Pending, format: F, watch: Watch, terms: Terms) -> Self {
+    pub(crate) fn waiting(pending: Pending, format: F, watch: Box<Watch>, terms: Terms) -> Self {
         Self::new(Phase::Waiting(pending), format, watch, terms)
     }
 
-    fn new(phase: Phase, format: F, mut watch: Watch, terms: Terms) -> Self {
+    fn new(phase: Phase, format: F, mut watch: Box<Watch>, terms: Terms) -> Self {
         // What is left from here on was left under a 200.
         watch.seen().status = 200;
         watch.written();

@@ -98,6 +98,9 @@ impl Books {
         // Parts of a batch of vectors are calls of their own, and one try.
         let whole = id.rsplit_once('.').filter(|(_, part)| part.bytes().all(|byte| byte.is_ascii_digit()));
         let mut open = self.open();
+        if open.is_empty() {
+            return false;
+        }
         [Some(id), whole.map(|(whole, _)| whole)].into_iter().flatten().any(|id| {
             let name = (id.to_owned(), Arc::clone(provider), record.subject.model.clone());
             let Some(entries) = open.get_mut(&name) else { return false };
@@ -215,6 +218,13 @@ impl Gate for BudgetKeeper {
         if self.0.budgets.is_empty() && self.0.shared.is_alone() {
             return Verdict::Allow;
         }
+        // Most calls have no budget and should not carry its room.
+        Box::pin(self.reserve(plea)).await
+    }
+}
+
+impl BudgetKeeper {
+    async fn reserve(&self, plea: &Plea<'_>) -> Verdict {
         let (id, routing, user, tokens): (&RequestId, &Routing, Option<&str>, u64) = match plea.request {
             Request::Answer(batch) => {
                 (&batch.request_id, &batch.routing, batch.user.as_deref(), expected_tokens(batch))

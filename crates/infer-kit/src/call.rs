@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -34,8 +34,11 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub(crate) struct Call {
     books: Arc<Books>,
     permit: RowPermit,
-    /// The row it leaves if nobody else writes one.
-    own: Mutex<LedgerRow>,
+    /// Of what the row tells that it leaves if nobody else writes one.
+    model: Box<str>,
+    id: RequestId,
+    account: Account,
+    failed: OnceLock<ErrorKind>,
 }
 
 impl Call {
@@ -52,26 +55,22 @@ impl Call {
 
     /// It was answered from the cache.
     pub(crate) fn cached(&self) {
-        let mut row = self.own().clone();
-        (row.at, row.outcome) = (self.books.now(), Outcome::Cached);
-        self.write(row);
+        self.write(self.own(Outcome::Cached));
     }
 
-    fn failed(&self, kind: ErrorKind) {
-        self.own().outcome = Outcome::failed(kind);
-    }
-
-    fn own(&self) -> std::sync::MutexGuard<'_, LedgerRow> {
-        self.own.lock().unwrap_or_else(PoisonError::into_inner)
+    fn own(&self, outcome: Outcome) -> LedgerRow {
+        let mut row = LedgerRow::new(self.books.now(), &*self.model, self.id.as_str());
+        books::fill(&mut row, &self.account);
+        row.route = row.route.or_else(|| Some(self.model.to_string()));
+        row.outcome = outcome;
+        row
     }
 }
 
 impl Drop for Call {
     fn drop(&mut self) {
         if self.permit.rows() == 0 {
-            let mut row = self.own().clone();
-            row.at = self.books.now();
-            self.write(row);
+            self.write(self.own(self.failed.get().copied().map_or(Outcome::Left, Outcome::failed)));
         }
     }
 }
@@ -118,12 +117,14 @@ pub(crate) async fn admit(
     let begun = Instant::now();
     let permit = ledger.reserve(*caller.deadline).await.map_err(|error| full(&error, caller.id))?;
     *caller.deadline = caller.deadline.map(|left| left.saturating_sub(begun.elapsed()));
-    let mut own = LedgerRow::new(books.now(), caller.model, caller.id.as_str());
-    let mut account = caller.account;
-    account.route = account.route.or_else(|| Some(caller.model.into()));
-    books::fill(&mut own, &account);
-    own.outcome = Outcome::Left;
-    Ok(Some(Arc::new(Call { books: Arc::clone(books), permit, own: Mutex::new(own) })))
+    Ok(Some(Arc::new(Call {
+        books: Arc::clone(books),
+        permit,
+        model: caller.model.into(),
+        id: caller.id.clone(),
+        account: caller.account,
+        failed: OnceLock::new(),
+    })))
 }
 
 fn full(error: &StoreError, id: &RequestId) -> InferenceError {
@@ -141,7 +142,10 @@ pub(crate) async fn within<T>(
 ) -> Result<T, InferenceError> {
     let Some(call) = call else { return work.await };
     let result = UNDER_WAY.scope(Arc::clone(call), work).await;
-    result.inspect_err(|error| call.failed(error.kind()))
+    result.inspect_err(|error| {
+        // A call fails once.
+        _ = call.failed.set(error.kind());
+    })
 }
 
 /// The answer as its caller gets it: one in pieces keeps the call under way until it ends.

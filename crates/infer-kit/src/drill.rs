@@ -236,26 +236,13 @@ impl Drilled {
         recorded::failed(&*self.sink, subject, begun, error.kind());
         error
     }
-}
 
-/// A call that is about to fail.
-struct Failing<'a> {
-    operation: Operation,
-    model: &'a str,
-    id: &'a RequestId,
-    account: Account,
-}
-
-#[async_trait]
-impl ModelRunner for Drilled {
-    fn info(&self) -> &RunnerInfo {
-        self.inner.info()
-    }
-
-    async fn execute(&self, batch: ExecuteBatch) -> Result<RunHandle, InferenceError> {
-        let Some((fault, delay)) = self.switch.strike(Instant::now()) else {
-            return self.inner.execute(batch).await;
-        };
+    /// An answer while a drill is on.
+    async fn answer(
+        &self,
+        batch: ExecuteBatch,
+        (fault, delay): (DrillFault, Duration),
+    ) -> Result<RunHandle, InferenceError> {
         if let DrillFault::Cut { pieces } = fault
             && batch.is_streaming()
         {
@@ -274,6 +261,36 @@ impl ModelRunner for Drilled {
         let account = Account::of(&batch.routing, batch.user.as_deref());
         let (model, id) = (&*batch.model, &batch.request_id);
         Err(self.fail(fault, delay, Failing { operation: Operation::Generate, model, id, account }).await)
+    }
+}
+
+/// A call that is about to fail.
+struct Failing<'a> {
+    operation: Operation,
+    model: &'a str,
+    id: &'a RequestId,
+    account: Account,
+}
+
+#[async_trait]
+impl ModelRunner for Drilled {
+    fn info(&self) -> &RunnerInfo {
+        self.inner.info()
+    }
+
+    fn execute<'a, 'f>(
+        &'a self,
+        batch: ExecuteBatch,
+    ) -> Pin<Box<dyn Future<Output = Result<RunHandle, InferenceError>> + Send + 'f>>
+    where
+        'a: 'f,
+        Self: 'f,
+    {
+        // Outside a drill nothing is put around a call.
+        match self.switch.strike(Instant::now()) {
+            Some(struck) => Box::pin(self.answer(batch, struck)),
+            None => self.inner.execute(batch),
+        }
     }
 
     async fn embed(&self, batch: EmbedBatch) -> Result<Embeddings, InferenceError> {

@@ -271,9 +271,18 @@ impl Inference {
     ///
     /// # Errors
     /// As for [`ModelRunner::execute`]; [`InferenceError::QueueFull`] while the ledger has no room for the call's row.
-    pub async fn execute_with(
+    pub fn execute_with<'a>(
+        &'a self,
+        batch: ExecuteBatch,
+        control: &'a CacheControl,
+    ) -> impl Future<Output = Result<(RunHandle, Option<CacheOutcome>), InferenceError>> + Send + 'a {
+        // The request is large, and in a box it is moved and kept but once.
+        self.execute_boxed(Box::new(batch), control)
+    }
+
+    async fn execute_boxed(
         &self,
-        mut batch: ExecuteBatch,
+        mut batch: Box<ExecuteBatch>,
         control: &CacheControl,
     ) -> Result<(RunHandle, Option<CacheOutcome>), InferenceError> {
         self.named(&mut batch.model);
@@ -290,16 +299,16 @@ impl Inference {
 
     async fn answer(
         &self,
-        batch: ExecuteBatch,
+        batch: Box<ExecuteBatch>,
         control: &CacheControl,
     ) -> Result<(RunHandle, Option<CacheOutcome>), InferenceError> {
         let Some(cached) = self.inner.current.load().cached.clone() else {
-            return Ok((self.inner.router.execute(batch).await?, None));
+            return Ok((self.inner.router.execute(*batch).await?, None));
         };
         let mut control = control.clone();
         control.tenant = control.tenant.or_else(|| batch.routing.key.clone());
         // Most calls have no cache and should not carry its room.
-        let (run, outcome) = Box::pin(cached.execute_with(batch, &control)).await?;
+        let (run, outcome) = Box::pin(cached.execute_with(*batch, &control)).await?;
         Ok((run, Some(outcome)))
     }
 

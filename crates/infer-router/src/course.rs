@@ -3,7 +3,6 @@
 //! This is the shell: it waits and asks. Who is next is decided by the route (`route.rs`), what follows from an error by
 //! the one table of `infer-core`.
 
-use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -71,7 +70,7 @@ pub(crate) struct Won<T> {
 /// A target about to be asked.
 struct Start<B> {
     who: Who,
-    batch: B,
+    batch: Box<B>,
     permit: Option<Box<dyn Permit>>,
 }
 
@@ -97,7 +96,7 @@ impl<'a, W: Work> Course<'a, W> {
         ask: Ask,
         gate: Option<&'a dyn Gate>,
         dice: &'a Mutex<fastrand::Rng>,
-        batch: W,
+        batch: Box<W>,
     ) -> Self {
         let begun = Instant::now();
         Self {
@@ -123,14 +122,14 @@ impl<'a, W: Work> Course<'a, W> {
     ///
     /// # Errors
     /// The last target's error, with those tried before it.
-    pub(crate) async fn run(mut self) -> Result<Won<W::Out>, InferenceError> {
+    pub(crate) async fn run(&mut self) -> Result<Won<W::Out>, InferenceError> {
         let Some((due, limit)) = self.due else { return self.race().await };
         if due > Instant::now()
             && let Ok(result) = timeout_at(due, self.race()).await
         {
             return result;
         }
-        Err(verdict::late(&self, limit))
+        Err(verdict::late(self, limit))
     }
 
     async fn race(&mut self) -> Result<Won<W::Out>, InferenceError> {
@@ -144,7 +143,7 @@ impl<'a, W: Work> Course<'a, W> {
                     self.next(true).await
                 } else {
                     // A gate may take its time, and those that run must not stand still meanwhile.
-                    match select(running.next(), pin!(self.next(false))).await {
+                    match select(running.next(), Box::pin(self.next(false))).await {
                         Either::Left((first, _)) => {
                             (ended, next_at) = (first, Some(Instant::now()));
                             None
@@ -231,7 +230,13 @@ impl<'a, W: Work> Course<'a, W> {
     }
 
     /// Asks the gate, and notes that this target had its turn.
-    async fn admit(&mut self, route: &Arc<Route>, who: Who, batch: W, may_wait: bool) -> Option<Start<W>> {
+    async fn admit(
+        &mut self,
+        route: &Arc<Route>,
+        who: Who,
+        batch: Box<W>,
+        may_wait: bool,
+    ) -> Option<Start<W>> {
         let provider = Arc::clone(who.provider.name());
         let verdict = match self.gate {
             None => Verdict::Allow,

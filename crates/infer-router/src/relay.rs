@@ -37,7 +37,7 @@ impl Router {
         };
         let ask = Ask::of_relay(&request, rest);
         let request_id = request.request_id.clone();
-        let course = Course::new(&table, route, ask, self.gate.as_deref(), &self.dice, request);
+        let mut course = Course::new(&table, route, ask, self.gate.as_deref(), &self.dice, Box::new(request));
         let due = course.due;
         let span = course.span();
         let won = course.run().instrument(span).await?;
@@ -73,10 +73,10 @@ impl Work for RelayRequest {
         &self.routing
     }
 
-    fn readdress(self, model: &str, route: &Arc<str>, _: Changes) -> Option<Self> {
+    fn readdress(self: Box<Self>, model: &str, route: &Arc<str>, _: Changes) -> Option<Box<Self>> {
         let mut request = self.for_model(model).ok()?;
         request.routing.route = Some(Arc::clone(route));
-        Some(request)
+        Some(Box::new(request))
     }
 
     fn request(&self) -> Request<'_> {
@@ -84,12 +84,12 @@ impl Work for RelayRequest {
     }
 
     fn run(
-        mut self,
+        mut self: Box<Self>,
         runner: Arc<dyn ModelRunner>,
         time: Option<Duration>,
     ) -> BoxFuture<'static, Result<RelayAnswer, InferenceError>> {
         self.deadline = time;
-        async move { runner.relay(self).await }.boxed()
+        async move { runner.relay(*self).await }.boxed()
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
 use infer_core::{
     CostEstimate, EmbedBatch, Embeddings, ExecuteBatch, Health, InferenceError, ListedModel, ModelRunner,
     RelayAnswer, RelayRequest, RunHandle, RunnerInfo,
@@ -157,16 +157,39 @@ impl Router {
         join_all(ask).await
     }
 
+    /// An answer, from the first target that gives one.
+    async fn answer(&self, batch: Box<ExecuteBatch>) -> Result<RunHandle, InferenceError> {
+        let table = self.table.load_full();
+        let request_id = batch.request_id.clone();
+        let mut course = self.course_of(&table, batch)?;
+        let due = course.due;
+        let span = course.span();
+        let mut won = course.run().instrument(span).await?;
+        match won.answer {
+            Answer::Whole(mut meta, whole) => {
+                meta.tried = won.tried;
+                won.held.settle(Spent { end: End::Whole, usage: whole.usage, cost: whole.cost });
+                Ok(RunHandle::collected(meta, *whole))
+            }
+            Answer::Streamed(run) => {
+                let mut meta = run.meta().clone();
+                meta.tried = won.tried;
+                let stream = RoutedStream::new(run.into_stream(), won.held, due, won.provider, request_id);
+                Ok(RunHandle::streaming(meta, stream))
+            }
+        }
+    }
+
     fn rolls(&self) -> Rolls {
         let mut dice = self.dice.lock().unwrap_or_else(PoisonError::into_inner);
         Rolls(dice.u64(..), dice.u64(..))
     }
 
     /// The course of `batch`, and when it must be over.
-    fn answers<'a>(
+    fn course_of<'a>(
         &'a self,
         table: &'a Table,
-        batch: ExecuteBatch,
+        batch: Box<ExecuteBatch>,
     ) -> Result<Course<'a, ExecuteBatch>, InferenceError> {
         let Resolved { route, rest } = resolve(table, &batch.model, batch.routing.pin.as_deref())?;
         if route.shadow.is_some() {
@@ -244,33 +267,20 @@ impl ModelRunner for Router {
         &self.info
     }
 
-    async fn execute(&self, batch: ExecuteBatch) -> Result<RunHandle, InferenceError> {
-        let table = self.table.load_full();
-        let request_id = batch.request_id.clone();
-        let course = self.answers(&table, batch)?;
-        let due = course.due;
-        let span = course.span();
-        let mut won = course.run().instrument(span).await?;
-        match won.answer {
-            Answer::Whole(mut meta, whole) => {
-                meta.tried = won.tried;
-                won.held.settle(Spent { end: End::Whole, usage: whole.usage, cost: whole.cost });
-                Ok(RunHandle::collected(meta, *whole))
-            }
-            Answer::Streamed(run) => {
-                let mut meta = run.meta().clone();
-                meta.tried = won.tried;
-                let stream = RoutedStream::new(run.into_stream(), won.held, due, won.provider, request_id);
-                Ok(RunHandle::streaming(meta, stream))
-            }
-        }
+    fn execute<'a, 'f>(&'a self, batch: ExecuteBatch) -> BoxFuture<'f, Result<RunHandle, InferenceError>>
+    where
+        'a: 'f,
+        Self: 'f,
+    {
+        // The request is large, and in a box it is moved and kept but once.
+        Box::pin(self.answer(Box::new(batch)))
     }
 
     async fn embed(&self, batch: EmbedBatch) -> Result<Embeddings, InferenceError> {
         let table = self.table.load_full();
         let Resolved { route, rest } = resolve(&table, &batch.model, batch.routing.pin.as_deref())?;
         let ask = Ask::of_embedding(&batch, rest);
-        let course = Course::new(&table, route, ask, self.gate.as_deref(), &self.dice, batch);
+        let mut course = Course::new(&table, route, ask, self.gate.as_deref(), &self.dice, Box::new(batch));
         let span = course.span();
         let mut won = course.run().instrument(span).await?;
         won.held.settle(Spent { end: End::Whole, usage: won.answer.usage, cost: won.answer.cost });

@@ -23,23 +23,23 @@ pub(crate) trait Work: Clone + Send + Sync + 'static {
     fn deadline(&self) -> Option<Duration>;
     fn routing(&self) -> &Routing;
     /// What a target of `route` is asked for; `None` where it cannot be asked for that model.
-    fn readdress(self, model: &str, route: &Arc<str>, changes: Changes) -> Option<Self>;
+    fn readdress(self: Box<Self>, model: &str, route: &Arc<str>, changes: Changes) -> Option<Box<Self>>;
     fn request(&self) -> Request<'_>;
     fn run(
-        self,
+        self: Box<Self>,
         runner: Arc<dyn ModelRunner>,
         time: Option<Duration>,
     ) -> BoxFuture<'static, Result<Self::Out, InferenceError>>;
 }
 
-/// The request of one call, copied for every target but the last.
+/// The request of one call, copied for every target but the last. It is large, so it stays in a box.
 pub(crate) struct Copies<W> {
     pub(crate) request_id: RequestId,
-    batch: Option<W>,
+    batch: Option<Box<W>>,
 }
 
 impl<W: Work> Copies<W> {
-    pub(crate) fn new(batch: W) -> Self {
+    pub(crate) fn new(batch: Box<W>) -> Self {
         Self { request_id: batch.request_id().clone(), batch: Some(batch) }
     }
 
@@ -50,7 +50,7 @@ impl<W: Work> Copies<W> {
         route: &Arc<str>,
         changes: Changes,
         is_last: bool,
-    ) -> Option<W> {
+    ) -> Option<Box<W>> {
         let batch = if is_last { self.batch.take() } else { self.batch.clone() }?;
         batch.readdress(model, route, changes)
     }
@@ -77,7 +77,7 @@ impl Work for ExecuteBatch {
         &self.routing
     }
 
-    fn readdress(mut self, model: &str, route: &Arc<str>, changes: Changes) -> Option<Self> {
+    fn readdress(mut self: Box<Self>, model: &str, route: &Arc<str>, changes: Changes) -> Option<Box<Self>> {
         model.clone_into(&mut self.model);
         self.routing.route = Some(Arc::clone(route));
         changes.apply(&mut self);
@@ -89,14 +89,14 @@ impl Work for ExecuteBatch {
     }
 
     fn run(
-        mut self,
+        mut self: Box<Self>,
         runner: Arc<dyn ModelRunner>,
         time: Option<Duration>,
     ) -> BoxFuture<'static, Result<Answer, InferenceError>> {
         self.deadline = time;
         let streaming = self.is_streaming();
         async move {
-            let run = runner.execute(self).await?;
+            let run = runner.execute(*self).await?;
             if streaming {
                 return Ok(Answer::Streamed(run));
             }
@@ -123,7 +123,7 @@ impl Work for EmbedBatch {
         &self.routing
     }
 
-    fn readdress(mut self, model: &str, route: &Arc<str>, _: Changes) -> Option<Self> {
+    fn readdress(mut self: Box<Self>, model: &str, route: &Arc<str>, _: Changes) -> Option<Box<Self>> {
         model.clone_into(&mut self.model);
         self.routing.route = Some(Arc::clone(route));
         Some(self)
@@ -134,11 +134,11 @@ impl Work for EmbedBatch {
     }
 
     fn run(
-        mut self,
+        mut self: Box<Self>,
         runner: Arc<dyn ModelRunner>,
         time: Option<Duration>,
     ) -> BoxFuture<'static, Result<Embeddings, InferenceError>> {
         self.deadline = time;
-        async move { runner.embed(self).await }.boxed()
+        async move { runner.embed(*self).await }.boxed()
     }
 }

@@ -1,7 +1,6 @@
 //! A second attempt beside a slow first one. Off unless configured: it can cost twice.
 
-use std::future::{Future as _, poll_fn};
-use std::pin::pin;
+use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -19,7 +18,7 @@ use crate::pipeline::{Pipeline, Plan};
 use crate::provider::{Operation, RemoteProvider};
 use crate::retry::RetryState;
 use crate::run::{Admission, Leave, Run};
-use crate::transport::{TransportBody, TransportError};
+use crate::transport::{Sending, TransportBody, TransportError};
 
 /// When to send a request a second time because no answer has begun.
 ///
@@ -44,7 +43,7 @@ impl<P: RemoteProvider> Pipeline<P> {
         attempt: &mut Attempt<P>,
         request: Request<Bytes>,
     ) -> Result<Response<TransportBody>, TransportError> {
-        let mut first = pin!(self.transport.send(request));
+        let mut first = self.transport.send(request);
         // What is passed on may make something, and sent twice it would make two.
         let is_safe = plan.call.operation() != Operation::Relay;
         let Some(after) = self.config.hedge.after.filter(|_| is_safe) else { return first.await };
@@ -52,7 +51,20 @@ impl<P: RemoteProvider> Pipeline<P> {
             return answer;
         }
         let Some((hedge, request)) = self.hedge(plan, run, retry) else { return first.await };
-        let mut second = pin!(self.transport.send(request));
+        let second = self.transport.send(request);
+        // Rare, and large.
+        Box::pin(self.race(run, attempt, first, hedge, second)).await
+    }
+
+    /// The first of two attempts to be answered.
+    async fn race(
+        &self,
+        run: &mut Run<P>,
+        attempt: &mut Attempt<P>,
+        mut first: Sending<'_>,
+        hedge: Attempt<P>,
+        mut second: Sending<'_>,
+    ) -> Result<Response<TransportBody>, TransportError> {
         let (is_first, answer) = poll_fn(|cx| {
             if let Poll::Ready(answer) = first.as_mut().poll(cx) {
                 return Poll::Ready((true, answer));

@@ -74,7 +74,7 @@ pub(crate) struct Opened<P> {
 
 impl<P: RemoteProvider> Pipeline<P> {
     /// Runs a request for an answer to its commit point.
-    pub(crate) async fn generate(&self, batch: ExecuteBatch) -> Result<RunHandle, InferenceError> {
+    pub(crate) async fn generate(&self, batch: Box<ExecuteBatch>) -> Result<RunHandle, InferenceError> {
         let call = Call::Generate(&batch);
         let body = self.provider.codec().encode(&batch);
         let body = body.map_err(|error| self.before_sending(error, call, &batch.request_id))?;
@@ -93,7 +93,8 @@ impl<P: RemoteProvider> Pipeline<P> {
                 }
             }
         };
-        match work.instrument(span).await? {
+        let answer = work.instrument(span).await?;
+        match answer {
             Answer::Whole(meta, whole) => Ok(RunHandle::collected(meta, whole)),
             Answer::Stream(meta, mut stream) => {
                 stream.carry(run);
@@ -103,7 +104,7 @@ impl<P: RemoteProvider> Pipeline<P> {
                 }
                 // Asked for one piece, answered in many: some upstreams always stream.
                 let meta = handle.meta().clone();
-                Ok(RunHandle::collected(meta, handle.collect().await?))
+                Ok(RunHandle::collected(meta, Box::pin(handle.collect()).await?))
             }
         }
     }
@@ -196,7 +197,7 @@ impl<P: RemoteProvider> Pipeline<P> {
         retry: &mut RetryState<'_>,
     ) -> Result<Opened<P>, InferenceError> {
         let admission = self.admit(plan, run).await?;
-        let attempt = self.begin_attempt(plan, run, retry.begin())?;
+        let mut attempt = self.begin_attempt(plan, run, retry.begin())?;
         let request =
             self.request(&attempt, plan.call, plan.body.clone()).map_err(|error| attempt.complete(error))?;
 
@@ -206,7 +207,6 @@ impl<P: RemoteProvider> Pipeline<P> {
         let head_due = now + plan.head_limit;
         let due = plan.deadline.map_or(head_due, |(deadline, _)| deadline.min(head_due));
         debug!(provider = %self.provider.site().info().name, model = %attempt.subject.model, request_id = %plan.request_id, attempt = attempt.number, "sending");
-        let mut attempt = attempt;
         let response = match timeout_at(due, self.send(plan, run, retry, &mut attempt, request)).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(attempt.transport(error, self.config.timeouts.connect)),
@@ -233,7 +233,8 @@ impl<P: RemoteProvider> Pipeline<P> {
         debug!(request_id = %plan.request_id, status = status.as_u16(), "response head");
         let is_relayed = plan.call.operation() == Operation::Relay && status.is_success();
         if status != StatusCode::OK && !is_relayed {
-            return Err(self.refused(&attempt, response).await);
+            // Rare, and large.
+            return Err(Box::pin(self.refused(&attempt, response)).await);
         }
         let mut meta = RunMeta::new(Arc::clone(&self.provider.site().info().name), plan.request_id.clone());
         meta.upstream_request_id.clone_from(&attempt.upstream_request_id);

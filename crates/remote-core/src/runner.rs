@@ -1,6 +1,7 @@
 //! A provider as a runner.
 
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -215,8 +216,16 @@ impl<P: RemoteProvider> ModelRunner for RemoteRunner<P> {
         self.pipeline.provider.site().info()
     }
 
-    async fn execute(&self, batch: ExecuteBatch) -> Result<RunHandle, InferenceError> {
-        self.pipeline.generate(batch).await
+    fn execute<'a, 'f>(
+        &'a self,
+        batch: ExecuteBatch,
+    ) -> Pin<Box<dyn Future<Output = Result<RunHandle, InferenceError>> + Send + 'f>>
+    where
+        'a: 'f,
+        Self: 'f,
+    {
+        // The request is large, and in a box it is moved and kept but once.
+        Box::pin(self.pipeline.generate(Box::new(batch)))
     }
 
     async fn embed(&self, batch: EmbedBatch) -> Result<Embeddings, InferenceError> {

@@ -196,12 +196,26 @@ mod tls {
     }
 }
 
+/// A request on its way.
+pub(crate) type Sending<'f> =
+    Pin<Box<dyn Future<Output = Result<Response<TransportBody>, TransportError>> + Send + 'f>>;
+
 #[async_trait]
 impl Transport for HttpTransport {
-    async fn send(&self, request: Request<Bytes>) -> Result<Response<TransportBody>, TransportError> {
-        if let Some(direct) = self.direct.as_ref().filter(|direct| direct.leads_to(request.uri())) {
-            return direct.send(request).await;
+    fn send<'a, 'f>(&'a self, request: Request<Bytes>) -> Sending<'f>
+    where
+        'a: 'f,
+        Self: 'f,
+    {
+        match self.direct.as_ref().filter(|direct| direct.leads_to(request.uri())) {
+            Some(direct) => Box::pin(direct.send(request)),
+            None => Box::pin(self.by_client(request)),
         }
+    }
+}
+
+impl HttpTransport {
+    async fn by_client(&self, request: Request<Bytes>) -> Result<Response<TransportBody>, TransportError> {
         let (head, body) = request.into_parts();
         let mut request = reqwest::Request::new(head.method, self.url(&head.uri)?);
         *request.headers_mut() = head.headers;

@@ -34,7 +34,7 @@ impl Dialect for Chat {
         };
         let include_usage = request.include_usage;
         let model = request.batch.model.clone();
-        Ok(Asked { batch: request.batch, how: How { model, include_usage } })
+        Ok(Asked { batch: Box::new(request.batch), how: How { model, include_usage } })
     }
 
     fn whole(completion: &Completion, how: &How) -> Bytes {

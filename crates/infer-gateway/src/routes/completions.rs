@@ -37,7 +37,7 @@ impl Dialect for Texts {
         };
         let model = request.batch.model.clone();
         let how = How { model, include_usage: request.include_usage, echo: request.echo };
-        Ok(Asked { batch: request.batch, how })
+        Ok(Asked { batch: Box::new(request.batch), how })
     }
 
     fn whole(completion: &Completion, how: &How) -> Bytes {

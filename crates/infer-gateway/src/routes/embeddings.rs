@@ -19,7 +19,7 @@ pub(crate) async fn embed(
     state: &State,
     deployment: Option<&str>,
     request: Request<Body>,
-    mut watch: Watch,
+    mut watch: Box<Watch>,
 ) -> Response<Body> {
     let span = watch.span();
     let answered = in_time(state, span, Box::pin(answer(state, deployment, request, &mut watch))).await;

@@ -19,7 +19,7 @@ use crate::watch::Watch;
 
 /// What a request of some shape asks.
 pub(crate) struct Asked<H> {
-    pub(crate) batch: ExecuteBatch,
+    pub(crate) batch: Box<ExecuteBatch>,
     /// What only the shape knows, for the way back.
     pub(crate) how: H,
 }
@@ -53,7 +53,7 @@ pub(crate) async fn generate<D: Dialect>(
     state: &State,
     dialect: &D,
     request: Request<Body>,
-    mut watch: Watch,
+    mut watch: Box<Watch>,
 ) -> Response<Body> {
     let span = watch.span();
     let answered = in_time(state, span, Box::pin(answer(state, dialect, request, &mut watch))).await;
@@ -68,7 +68,7 @@ pub(crate) async fn generate<D: Dialect>(
 
 enum Answer {
     Whole(Response<Body>),
-    Stream(Box<dyn FnOnce(Watch) -> Response<Body> + Send>),
+    Stream(Box<dyn FnOnce(Box<Watch>) -> Response<Body> + Send>),
 }
 
 async fn answer<D: Dialect>(
@@ -91,7 +91,7 @@ async fn answer<D: Dialect>(
 
     let (inference, cache) = (state.inference.clone(), leave.cache);
     // Also when it goes on within a stream, it is a part of this request.
-    let mut call = Box::pin(async move { inference.execute_with(batch, &cache).await }.in_current_span());
+    let mut call = Box::pin(async move { inference.execute_with(*batch, &cache).await }.in_current_span());
     if !streaming {
         let (run, cached) = call.await?;
         return whole::<D>(run, cached, &how, watch).await;

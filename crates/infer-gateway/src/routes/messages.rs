@@ -22,7 +22,7 @@ impl Dialect for Messages {
     fn read(&self, body: &Bytes) -> Result<Asked<String>, InferenceError> {
         let batch = read_request(body)?.batch;
         let how = batch.model.clone();
-        Ok(Asked { batch, how })
+        Ok(Asked { batch: Box::new(batch), how })
     }
 
     fn whole(completion: &Completion, model: &String) -> Bytes {

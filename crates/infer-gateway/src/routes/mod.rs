@@ -91,10 +91,11 @@ fn interface(router: Router<Arc<State>>, base: &str) -> Router<Arc<State>> {
         .route(&at("/{*rest}"), any(pass_on))
 }
 
-fn watch(state: &State, endpoint: &'static str, headers: &HeaderMap) -> Watch {
+fn watch(state: &State, endpoint: &'static str, headers: &HeaderMap) -> Box<Watch> {
     let id = request_id(headers);
     let span = span::of(endpoint, &id, headers);
-    Watch::begin(endpoint, id, state.now(), state.observers.clone()).within(span)
+    // It is large, and goes with the request from hand to hand.
+    Box::new(Watch::begin(endpoint, id, state.now(), state.observers.clone()).within(span))
 }
 
 async fn generated<D: Dialect>(state: &State, dialect: D, request: Request<Body>) -> Response<Body> {

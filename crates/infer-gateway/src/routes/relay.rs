@@ -27,7 +27,7 @@ pub(crate) const ENDPOINT: &str = "relay";
 const MODEL: &str = "x-infer-model";
 
 /// Passes a request on, by what follows `/v1`.
-pub(crate) async fn relay(state: &State, request: Request<Body>, mut watch: Watch) -> Response<Body> {
+pub(crate) async fn relay(state: &State, request: Request<Body>, mut watch: Box<Watch>) -> Response<Body> {
     let answered = in_time(state, watch.span(), Box::pin(answer(state, request, &mut watch))).await;
     close(answered, watch, Shape::OpenAi, |answer, watch| respond(answer, watch, state.drain.over()))
 }
@@ -95,7 +95,7 @@ fn asked_for(head: &Parts) -> (&str, Option<String>) {
     }
 }
 
-fn respond(answer: RelayAnswer, watch: Watch, over: WaitForCancellationFutureOwned) -> Response<Body> {
+fn respond(answer: RelayAnswer, watch: Box<Watch>, over: WaitForCancellationFutureOwned) -> Response<Body> {
     let RelayAnswer { meta, status, headers, body, .. } = answer;
     let is_events =
         headers.iter().any(|(name, value)| name == "content-type" && value.starts_with("text/event-stream"));
@@ -120,7 +120,7 @@ fn respond(answer: RelayAnswer, watch: Watch, over: WaitForCancellationFutureOwn
 struct Passed {
     /// None once it has ended.
     body: Option<RelayBody>,
-    watch: Watch,
+    watch: Box<Watch>,
     is_events: bool,
     status: u16,
     over: Pin<Box<WaitForCancellationFutureOwned>>,

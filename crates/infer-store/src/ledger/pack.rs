@@ -284,9 +284,13 @@ fn read_own_id(reader: &mut Reader<'_>, context: &mut Context) -> Option<String>
 
 fn own_id(id: &str) -> Option<(u64, u64)> {
     let (process, count) = id.strip_prefix("req-")?.split_once('-')?;
-    let parsed = (u64::from_str_radix(process, 16).ok()?, u64::from_str_radix(count, 16).ok()?);
     // Only what prints back the same may be packed.
-    (format!("req-{:016x}-{:x}", parsed.0, parsed.1) == id).then_some(parsed)
+    let is_hex = |text: &str| text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let is_ours = process.len() == 16 && is_hex(process) && is_hex(count);
+    if !is_ours || (count.starts_with('0') && count != "0") {
+        return None;
+    }
+    Some((u64::from_str_radix(process, 16).ok()?, u64::from_str_radix(count, 16).ok()?))
 }
 
 /// A text whose end, if it is a long hexadecimal number as in most upstreams' ids, takes half the room.

@@ -13,9 +13,11 @@ pub(super) const LONGEST: usize = 64 << 10;
 /// The most header lines.
 const LINES: usize = 128;
 
-/// The head of `request` in bytes. How its body is delimited is said here, whatever its headers say of that.
-pub(super) fn written(request: &Request<Bytes>) -> Vec<u8> {
-    let mut head = Vec::with_capacity(512);
+/// The length of most heads, at most.
+pub(super) const USUAL: usize = 512;
+
+/// Writes the head of `request`. How its body is delimited is said here, whatever its headers say of that.
+pub(super) fn write(request: &Request<Bytes>, head: &mut Vec<u8>) {
     let mut put = |parts: &[&[u8]]| parts.iter().for_each(|part| head.extend_from_slice(part));
     put(&[request.method().as_str().as_bytes(), b" "]);
     put(&[request.uri().path_and_query().map_or("/", |path| path.as_str()).as_bytes(), b" HTTP/1.1\r\n"]);
@@ -29,7 +31,6 @@ pub(super) fn written(request: &Request<Bytes>) -> Vec<u8> {
         put(&[b"content-length: ", length.to_string().as_bytes(), b"\r\n"]);
     }
     put(&[b"\r\n"]);
-    head
 }
 
 /// The head of a response.
@@ -102,6 +103,12 @@ pub(super) fn words(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn written(request: &Request<Bytes>) -> Vec<u8> {
+        let mut head = Vec::new();
+        write(request, &mut head);
+        head
+    }
 
     fn response(head: &str) -> Result<Option<Head>, Fault> {
         read(head.as_bytes(), &Method::POST)

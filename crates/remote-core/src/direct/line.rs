@@ -58,10 +58,10 @@ impl Line {
     /// Sends `request` and resolves with the head of the response.
     pub(super) async fn ask(
         self,
-        request: Request<Bytes>,
+        question: Question,
         home: Arc<Pool>,
     ) -> Result<Response<TransportBody>, TransportError> {
-        let mut asking = Asking::new(self, request);
+        let mut asking = Asking::new(self, question);
         let head = poll_fn(|cx| asking.poll_head(cx)).await.map_err(Fault::before)?;
         let Asking { line, sending, came, start, .. } = asking;
         let home = head.keeps.then_some(home);
@@ -90,45 +90,57 @@ impl fmt::Debug for Line {
     }
 }
 
+/// A request as it is sent.
+pub(super) struct Question {
+    method: Method,
+    sending: Sending,
+}
+
+impl Question {
+    pub(super) fn new(request: Request<Bytes>) -> Self {
+        let method = request.method().clone();
+        let length = request.body().len();
+        let is_small = length <= SMALL;
+        let mut head = Vec::with_capacity(head::USUAL + if is_small { length } else { 0 });
+        head::write(&request, &mut head);
+        let mut body = request.into_body();
+        if is_small {
+            head.extend_from_slice(&mem::take(&mut body));
+        }
+        Self { method, sending: Sending { head, sent: 0, body } }
+    }
+}
+
 /// What is still to be sent.
 #[derive(Debug, Default)]
 struct Sending {
-    head: Bytes,
+    head: Vec<u8>,
+    /// How much of the head is sent.
+    sent: usize,
     body: Bytes,
 }
 
 impl Sending {
-    fn new(request: Request<Bytes>) -> Self {
-        let mut head = head::written(&request);
-        let mut body = request.into_body();
-        if body.len() <= SMALL {
-            head.extend_from_slice(&mem::take(&mut body));
-        }
-        Self { head: head.into(), body }
-    }
-
     fn is_done(&self) -> bool {
-        self.head.is_empty() && self.body.is_empty()
+        self.sent == self.head.len() && self.body.is_empty()
     }
 
     /// Sends what the connection takes.
     fn poll(&mut self, line: &mut Line, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.is_done() {
-            return Poll::Ready(Ok(()));
-        }
         while !self.is_done() {
-            let slices = [io::IoSlice::new(&self.head), io::IoSlice::new(&self.body)];
+            let head = self.head.get(self.sent..).unwrap_or_default();
+            let slices = [io::IoSlice::new(head), io::IoSlice::new(&self.body)];
             let socket = Pin::new(&mut line.socket);
             let sent = ready!(if self.body.is_empty() {
-                socket.poll_write(cx, &self.head)
+                socket.poll_write(cx, head)
             } else {
                 socket.poll_write_vectored(cx, &slices)
             })?;
             if sent == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            let of_head = sent.min(self.head.len());
-            _ = self.head.split_to(of_head);
+            let of_head = sent.min(head.len());
+            self.sent += of_head;
             _ = self.body.split_to(sent - of_head);
         }
         // Nothing of the request stays in memory for the length of the answer.
@@ -153,9 +165,7 @@ struct Asking {
 }
 
 impl Asking {
-    fn new(line: Line, request: Request<Bytes>) -> Self {
-        let method = request.method().clone();
-        let sending = Sending::new(request);
+    fn new(line: Line, Question { method, sending }: Question) -> Self {
         Self { line, method, sending, unsent: None, came: Vec::new(), start: 0, seen: 0 }
     }
 
@@ -228,15 +238,14 @@ struct Answer {
 impl Answer {
     /// What `came` has of the body. At the end of the body the connection is given back.
     fn take(&mut self, came: &[u8]) -> Result<Bytes, Fault> {
-        let (body, is_all) = fed(&mut self.framing, came)?;
-        self.give_back(is_all);
-        Ok(body)
+        let fed = fed(&mut self.framing, came)?;
+        Ok(self.taken(fed))
     }
 
     /// Keeps the connection for the next request if the body has ended and nothing is in the way of one.
-    fn give_back(&mut self, is_all: bool) {
+    fn taken(&mut self, (body, is_all): (Bytes, bool)) -> Bytes {
         if !self.framing.is_ended() {
-            return;
+            return body;
         }
         // What follows an answer was not asked for, and the rest of a request cannot be sent any more.
         let is_clean = is_all && self.sending.is_done();
@@ -245,6 +254,7 @@ impl Answer {
         {
             home.put(line);
         }
+        body
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
@@ -262,8 +272,7 @@ impl Answer {
                 let is_whole = self.framing == Framing::Close;
                 return Poll::Ready(if is_whole { None } else { Some(Err(Fault::Cut)) });
             };
-            let (body, is_all) = fed?;
-            self.give_back(is_all);
+            let body = self.taken(fed?);
             if !body.is_empty() {
                 return Poll::Ready(Some(Ok(body)));
             }

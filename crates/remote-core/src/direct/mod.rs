@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, HOST, USER_AGENT};
-use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderValue, Request, Response, Uri};
+use http::uri::{PathAndQuery, Scheme};
+use http::{HeaderValue, Request, Response, Uri};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::proxy::matcher::Matcher;
 use infer_core::TransportKind;
@@ -26,7 +26,7 @@ use tower_service::Service as _;
 use crate::config::{NetworkConfig, TimeoutConfig};
 use crate::transport::{AGENT, KEEPALIVE, TransportBody, TransportError, TransportFault, connect_failure};
 
-use line::Line;
+use line::{Line, Question};
 use names::Names;
 use pool::Pool;
 
@@ -62,37 +62,43 @@ impl Direct {
     }
 
     /// Sends `request` and resolves with the head of the response. Dropping the future closes the connection.
-    pub(crate) async fn send(
+    pub(crate) fn send(
         &self,
         mut request: Request<Bytes>,
-    ) -> Result<Response<TransportBody>, TransportError> {
-        let uri = std::mem::take(request.uri_mut());
-        let Some(authority) = uri.authority() else {
-            return Err(TransportFault::Before(TransportKind::Protocol).into());
-        };
-        address(request.headers_mut(), authority)?;
-        let path = uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-        *request.uri_mut() = Uri::from(path);
-        let line = match self.pool.take(authority) {
-            Some(line) => line,
-            None => self.connect(&uri, authority).await?,
-        };
-        line.ask(request, Arc::clone(&self.pool)).await
+    ) -> impl Future<Output = Result<Response<TransportBody>, TransportError>> {
+        // What waits is the bytes to send, and not the request beside them.
+        let addressed = address(&mut request).map(|to| (to, Question::new(request)));
+        async move {
+            let (uri, question) = addressed?;
+            let waiting = uri.authority().and_then(|authority| self.pool.take(authority));
+            let line = match waiting {
+                Some(line) => line,
+                None => self.connect(uri).await?,
+            };
+            line.ask(question, Arc::clone(&self.pool)).await
+        }
     }
 
-    async fn connect(&self, uri: &Uri, authority: &Authority) -> Result<Line, TransportError> {
+    async fn connect(&self, uri: Uri) -> Result<Line, TransportError> {
+        let authority = uri.authority().cloned().ok_or(TransportFault::Before(TransportKind::Protocol))?;
         // The connector is always ready, and cloning it is cheap.
-        let connecting = self.connector.clone().call(uri.clone());
+        let connecting = self.connector.clone().call(uri);
         let connected = tokio::time::timeout(self.patience, connecting).await;
         let socket = connected
             .map_err(|late| TransportError::new(TransportFault::ConnectTimeout, late))?
             .map_err(connect_failure)?;
-        Ok(Line::new(socket.into_inner(), authority.clone()))
+        Ok(Line::new(socket.into_inner(), authority))
     }
 }
 
-/// Writes the headers that a request has because of where it goes and who sends it.
-fn address(headers: &mut HeaderMap, authority: &Authority) -> Result<(), TransportError> {
+/// Leaves of the address what the other side reads, with the headers that a request has because of where it goes and who
+/// sends it; gives the whole of the address.
+fn address(request: &mut Request<Bytes>) -> Result<Uri, TransportError> {
+    let uri = std::mem::take(request.uri_mut());
+    let authority = uri.authority().ok_or(TransportFault::Before(TransportKind::Protocol))?;
+    let path = uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+    *request.uri_mut() = Uri::from(path);
+    let headers = request.headers_mut();
     let host = match authority.port_u16() {
         Some(80) | None => authority.host(),
         Some(_) => authority.as_str().rsplit('@').next().unwrap_or_default(),
@@ -104,5 +110,5 @@ fn address(headers: &mut HeaderMap, authority: &Authority) -> Result<(), Transpo
     }
     headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(AGENT));
     headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
-    Ok(())
+    Ok(uri)
 }
