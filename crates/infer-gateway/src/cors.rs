@@ -2,17 +2,13 @@
 //!
 //! Never for `/admin`: pages of other origins have no business there. Without origins nothing is answered and nothing added.
 
-use std::sync::Arc;
-
 use axum::body::Body;
-use axum::extract::{Request, State as From};
-use axum::middleware::Next;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
     ACCESS_CONTROL_REQUEST_METHOD, ORIGIN, VARY,
 };
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 
 use crate::state::State;
 
@@ -27,28 +23,30 @@ const METHODS: HeaderValue = HeaderValue::from_static("GET, POST");
 /// How long a browser may remember the answer to a preflight. 10 min.
 const REMEMBERED: HeaderValue = HeaderValue::from_static("600");
 
-/// Answers preflights of pages that may call, and marks answers to them.
-pub(crate) async fn cors(From(state): From<Arc<State>>, request: Request, next: Next) -> Response<Body> {
-    // Programs send no origin.
-    if !request.headers().contains_key(ORIGIN) {
-        return next.run(request).await;
+/// A page that may call, by what its answers say of it.
+pub(crate) struct Page(HeaderValue);
+
+impl Page {
+    /// The page that asks, where one does and may.
+    pub(crate) fn asking(state: &State, request: &Request<Body>) -> Option<Self> {
+        // Programs send no origin.
+        if !request.headers().contains_key(ORIGIN) {
+            return None;
+        }
+        let path = request.uri().path();
+        let is_admin = path == "/admin" || path.starts_with("/admin/");
+        let origin = allowed(request.headers(), &state.config().cors.origins);
+        origin.filter(|_| !is_admin).map(Self)
     }
-    let config = state.config();
-    let (headers, path) = (request.headers(), request.uri().path());
-    let is_admin = path == "/admin" || path.starts_with("/admin/");
-    let Some(origin) = allowed(headers, &config.cors.origins).filter(|_| !is_admin) else {
-        return next.run(request).await;
-    };
-    let is_preflight =
-        request.method() == Method::OPTIONS && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-    let mut response = if is_preflight { preflight(headers) } else { next.run(request).await };
-    let headers = response.headers_mut();
-    if origin != "*" {
-        headers.append(VARY, HeaderValue::from_static("origin"));
+
+    /// Lets it read an answer.
+    pub(crate) fn mark(self, headers: &mut HeaderMap) {
+        if self.0 != "*" {
+            headers.append(VARY, HeaderValue::from_static("origin"));
+        }
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, self.0);
+        headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
     }
-    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
-    response
 }
 
 /// What stands in `access-control-allow-origin` for this request.
@@ -62,8 +60,13 @@ fn allowed(headers: &HeaderMap, origins: &[String]) -> Option<HeaderValue> {
     origins.iter().any(is_known).then(|| origin.clone())
 }
 
-/// Lets a page send whatever headers it wants: keys are among them, under three names.
-fn preflight(asked: &HeaderMap) -> Response<Body> {
+/// The answer to a preflight; none to any other request. A page may send whatever headers it wants: keys are among them,
+/// under three names.
+pub(crate) fn preflight(request: &Request<Body>) -> Option<Response<Body>> {
+    let asked = request.headers();
+    if request.method() != Method::OPTIONS || !asked.contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
+        return None;
+    }
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
@@ -72,5 +75,5 @@ fn preflight(asked: &HeaderMap) -> Response<Body> {
     if let Some(wanted) = asked.get(ACCESS_CONTROL_REQUEST_HEADERS).filter(|wanted| wanted.len() <= 2048) {
         headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, wanted.clone());
     }
-    response
+    Some(response)
 }

@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 
 use crate::config::GatewayConfig;
 use crate::drain::{Drain, Phase};
+use crate::front::Front;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::observe::Observer;
@@ -21,7 +22,7 @@ use crate::reload::Followed;
 use crate::state::{Parts, State};
 use crate::tls::Tls;
 use crate::watch::Observers;
-use crate::{reload, routes, sections, serve};
+use crate::{reload, sections, serve};
 
 /// Puts a [`Gateway`] together.
 #[derive(Debug)]
@@ -173,7 +174,7 @@ impl Gateway {
     /// [`serve`](Self::serve) and are then that program's, and so is telling the address of a caller, as axum's
     /// `ConnectInfo<SocketAddr>`: without it, `/admin` asks everybody for a key.
     pub fn router(&self) -> axum::Router {
-        routes::router(Arc::clone(&self.state))
+        axum::Router::new().fallback_service(Front::new(Arc::clone(&self.state)))
     }
 
     /// Serves until `stop` is ready, then lets running calls finish for as long as configured. Calls that still run then
@@ -187,8 +188,8 @@ impl Gateway {
         let Self { state, listener, tls, .. } = self;
         let config = state.config();
         let drain = state.drain.clone();
-        let router = routes::router(Arc::clone(&state));
-        let served = serve::serve(listener, router, &config, tls, drain.clone());
+        let front = Front::new(Arc::clone(&state));
+        let served = serve::serve(listener, front, &config, tls, drain.clone());
         let mut served = std::pin::pin!(served);
         let mut follow = std::pin::pin!(reload::follow(Arc::clone(&state)));
         let until_stopped = async {

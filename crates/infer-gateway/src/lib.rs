@@ -12,6 +12,7 @@ mod denial;
 mod door;
 mod drain;
 mod events;
+mod front;
 mod gateway;
 mod intake;
 mod live;

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use http::{Request, Version};
@@ -21,10 +20,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, Sleep};
 use tokio_util::task::TaskTracker;
-use tower_service::Service as _;
 
 use crate::config::GatewayConfig;
 use crate::drain::{Drain, Phase};
+use crate::front::Front;
 use crate::tls::Tls;
 use crate::untaken::dropped_untaken;
 
@@ -38,7 +37,7 @@ const TOO_FEW: Duration = Duration::from_millis(10);
 /// Serves until `drain` says that it is over and every connection has ended.
 pub(crate) async fn serve(
     listener: TcpListener,
-    router: Router,
+    front: Front,
     config: &GatewayConfig,
     tls: Option<Tls>,
     drain: Drain,
@@ -70,7 +69,7 @@ pub(crate) async fn serve(
         };
         // A stream's events are small and must not wait for each other.
         _ = stream.set_nodelay(true);
-        let (server, router, drain, tls) = (Arc::clone(&server), router.clone(), drain.clone(), tls.clone());
+        let (server, front, drain, tls) = (Arc::clone(&server), front.clone(), drain.clone(), tls.clone());
         let (patience, write_timeout) = (config.head_timeout, config.write_timeout);
         tasks.spawn(async move {
             let _permit = permit;
@@ -82,7 +81,7 @@ pub(crate) async fn serve(
                 return match begins {
                     Ok(Ok(version)) => {
                         let stream = Impatient::new(stream, write_timeout);
-                        connection(&server, stream, version, address, router, drain, write_timeout).await;
+                        connection(&server, stream, version, address, front, drain, write_timeout).await;
                     }
                     Ok(Err(error)) => tracing::debug!(%address, %error, "no request"),
                     Err(_) => tracing::debug!(%address, "no request in time"),
@@ -93,7 +92,7 @@ pub(crate) async fn serve(
                 Ok(Ok(stream)) => {
                     let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                     let version = if is_h2 { Version::HTTP_2 } else { Version::HTTP_11 };
-                    connection(&server, stream, version, address, router, drain, write_timeout).await;
+                    connection(&server, stream, version, address, front, drain, write_timeout).await;
                 }
                 Ok(Err(error)) => tracing::debug!(%address, %error, "no handshake"),
                 Err(_) => tracing::debug!(%address, "no handshake in time"),
@@ -145,7 +144,7 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
     version: Version,
     address: SocketAddr,
-    router: Router,
+    front: Front,
     drain: Drain,
     write_timeout: Duration,
 ) {
@@ -153,9 +152,9 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(ConnectInfo(address));
-        let answered = router.clone().call(request);
+        let answered = front.clone().answer(request);
         async move {
-            let response = answered.await?;
+            let response = answered.await;
             Ok::<_, Infallible>(if is_h2 {
                 response.map(|body| dropped_untaken(body, write_timeout))
             } else {

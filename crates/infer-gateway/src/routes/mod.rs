@@ -22,13 +22,11 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, State as From};
-use axum::middleware::from_fn_with_state;
 use axum::routing::{any, get, post};
 use http::{HeaderMap, Request, Response, StatusCode};
 
 use crate::ask::request_id;
-use crate::cors;
-use crate::denial::{Denial, Failure, Shape, readable};
+use crate::denial::{Denial, Failure, Shape};
 use crate::span;
 use crate::state::State;
 use crate::watch::Watch;
@@ -44,9 +42,8 @@ const BASES: [&str; 2] = ["/v1", "/openai/v1"];
 
 pub(super) type Shared = From<Arc<State>>;
 
-/// All routes.
+/// All routes; what every request passes before them stands in `front.rs`.
 pub(crate) fn router(state: Arc<State>) -> Router {
-    let cors = from_fn_with_state(Arc::clone(&state), cors::cors);
     BASES
         .into_iter()
         .fold(Router::new(), interface)
@@ -72,8 +69,6 @@ pub(crate) fn router(state: Arc<State>) -> Router {
         .merge(crate::dashboard::routes())
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
-        .layer(axum::middleware::map_response(readable))
-        .layer(cors)
         .with_state(state)
 }
 
