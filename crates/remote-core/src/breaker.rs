@@ -150,6 +150,16 @@ impl<'a> BreakerChange<'a> {
 pub struct Ticket {
     epoch: u64,
     probe: bool,
+    begun: Option<Begun>,
+}
+
+/// What counted when a call's answer began, to be taken back if it breaks.
+#[derive(Debug, PartialEq, Eq)]
+struct Begun {
+    slice: Instant,
+    /// The row that it ended, and the how manieth end of a row that was.
+    in_a_row: u32,
+    ended: u64,
 }
 
 /// The state machine. See the module.
@@ -164,7 +174,7 @@ pub struct Breaker {
 
 #[derive(Debug)]
 enum Phase {
-    Closed { in_a_row: u32, window: Window },
+    Closed { row: Row, window: Window },
     Open { until: Instant },
     HalfOpen { probing: u32, successes: u32 },
     ForcedOpen { until: Option<Instant> },
@@ -215,13 +225,28 @@ impl Breaker {
             }
             _ => false,
         };
-        Ok(Ticket { epoch: self.epoch, probe })
+        Ok(Ticket { epoch: self.epoch, probe, begun: None })
+    }
+
+    /// The call's answer has begun, which counts as a success from now on, and as a failure instead if the call is settled as
+    /// one. Without this, many long answers and a few quick failures would look like failures alone. A probe counts at its
+    /// end.
+    pub fn begun(&mut self, ticket: &mut Ticket, now: Instant) {
+        if ticket.epoch != self.epoch || !self.config.enabled || ticket.begun.is_some() {
+            return;
+        }
+        if let Phase::Closed { row, window } = &mut self.phase {
+            let slice = window.add(now, self.config.window, false);
+            let in_a_row = row.end();
+            ticket.begun = Some(Begun { slice, in_a_row, ended: row.ended });
+        }
     }
 
     /// Takes a call's result. `None` for a call that was given up: it frees its place and says nothing.
     ///
+    /// Of a call that had [begun](Breaker::begun) to answer, anything but a failure changes nothing any more.
+    ///
     /// `roll`, from 0 to 1, spreads the time the breaker stays open, so that many processes do not come back at once.
-    #[expect(clippy::needless_pass_by_value, reason = "a ticket is settled once")]
     pub fn settle(&mut self, ticket: Ticket, effect: Option<BreakerEffect>, now: Instant, roll: f64) {
         if ticket.epoch != self.epoch || !self.config.enabled {
             return;
@@ -230,17 +255,26 @@ impl Breaker {
         let mut trips = false;
         let mut heals = false;
         match &mut self.phase {
-            Phase::Closed { in_a_row, window } => match effect {
+            Phase::Closed { row, window } => match effect {
                 Some(BreakerEffect::Failure) => {
-                    *in_a_row += 1;
-                    let (calls, failures) = window.count(now, limits.1, true);
+                    if let Some(begun) = ticket.begun {
+                        window.turn(begun.slice, now, limits.1);
+                        if begun.ended == row.ended {
+                            // No other call ended the row, so this one has not either.
+                            row.failures = row.failures.saturating_add(begun.in_a_row);
+                        }
+                    } else {
+                        window.add(now, limits.1, true);
+                    }
+                    row.failures = row.failures.saturating_add(1);
+                    let (calls, failures) = window.sums();
                     let share = f64::from(failures) / f64::from(calls.max(1));
-                    trips = *in_a_row >= limits.0
+                    trips = row.failures >= limits.0
                         || calls >= self.config.min_calls && share >= self.config.failure_rate;
                 }
-                Some(BreakerEffect::Success) => {
-                    *in_a_row = 0;
-                    window.count(now, limits.1, false);
+                Some(BreakerEffect::Success) if ticket.begun.is_none() => {
+                    row.end();
+                    window.add(now, limits.1, false);
                 }
                 _ => {}
             },
@@ -308,7 +342,23 @@ impl Breaker {
 }
 
 fn closed() -> Phase {
-    Phase::Closed { in_a_row: 0, window: Window::default() }
+    Phase::Closed { row: Row::default(), window: Window::default() }
+}
+
+/// Failures in a row.
+#[derive(Debug, Default)]
+struct Row {
+    failures: u32,
+    /// How many rows a success has ended.
+    ended: u64,
+}
+
+impl Row {
+    /// Ends it; says how long it was.
+    fn end(&mut self) -> u32 {
+        self.ended += 1;
+        std::mem::take(&mut self.failures)
+    }
 }
 
 /// Results of the last `window`, counted in ten slices.
@@ -318,11 +368,9 @@ struct Window {
 }
 
 impl Window {
-    /// Adds a result and counts (calls, failures) that are not too old.
-    fn count(&mut self, now: Instant, length: Duration, failed: bool) -> (u32, u32) {
-        while self.slices.front().is_some_and(|(begun, ..)| now.saturating_duration_since(*begun) >= length) {
-            self.slices.pop_front();
-        }
+    /// Adds a result; says in which slice it counts.
+    fn add(&mut self, now: Instant, length: Duration, failed: bool) -> Instant {
+        self.forget(now, length);
         let fresh =
             self.slices.back().is_none_or(|(begun, ..)| now.saturating_duration_since(*begun) >= length / 10);
         if fresh {
@@ -332,6 +380,26 @@ impl Window {
             *calls = calls.saturating_add(1);
             *failures = failures.saturating_add(u32::from(failed));
         }
+        self.slices.back().map_or(now, |(begun, ..)| *begun)
+    }
+
+    /// Turns a success that was added to `slice` into a failure; a new one where it is forgotten already.
+    fn turn(&mut self, slice: Instant, now: Instant, length: Duration) {
+        self.forget(now, length);
+        match self.slices.iter_mut().find(|(begun, ..)| *begun == slice) {
+            Some((_, _, failures)) => *failures = failures.saturating_add(1),
+            None => _ = self.add(now, length, true),
+        }
+    }
+
+    fn forget(&mut self, now: Instant, length: Duration) {
+        while self.slices.front().is_some_and(|(begun, ..)| now.saturating_duration_since(*begun) >= length) {
+            self.slices.pop_front();
+        }
+    }
+
+    /// All calls and failures that are not forgotten.
+    fn sums(&self) -> (u32, u32) {
         self.slices.iter().fold((0, 0), |(calls, failures), (_, c, f)| {
             (calls.saturating_add(*c), failures.saturating_add(*f))
         })

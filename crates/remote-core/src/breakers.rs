@@ -132,6 +132,13 @@ pub(crate) struct BreakerPermit {
 }
 
 impl BreakerPermit {
+    /// The answer has begun.
+    pub(crate) fn begun(&mut self, now: Instant) {
+        if let Some(ticket) = &mut self.ticket {
+            self.breakers.change(self.operation, now, |breaker| breaker.begun(ticket, now));
+        }
+    }
+
     /// The attempt went well.
     pub(crate) fn succeed(self, now: Instant) {
         self.settle(Some(BreakerEffect::Success), now);

@@ -120,7 +120,7 @@ impl<P: RemoteProvider> RelayStream<P> {
         }
         self.committed = true;
         self.clock.first_content = None;
-        run.commit();
+        run.commit(Instant::now());
         Ok(())
     }
 

@@ -160,8 +160,11 @@ impl<P: RemoteProvider> Run<P> {
     }
 
     /// The first content is about to be handed over.
-    pub(crate) fn commit(&mut self) {
+    pub(crate) fn commit(&mut self, now: Instant) {
         self.committed = true;
+        if let Some(breaker) = self.live.as_mut().and_then(|live| live.admission.breaker.as_mut()) {
+            breaker.begun(now);
+        }
     }
 
     /// The attempt failed and another one follows.

@@ -99,7 +99,7 @@ impl<P: RemoteProvider> MeteredStream<P> {
         }
         self.committed = true;
         self.clock.first_content = None;
-        run.commit();
+        run.commit(Instant::now());
         Ok(())
     }
 

@@ -12,6 +12,8 @@ use tokio::time::Instant;
 #[derive(Clone, Debug)]
 enum Move {
     Admit,
+    /// The answer of the nth outstanding ticket's call begins.
+    Begin(usize),
     /// Settles the nth outstanding ticket.
     Settle(usize, Option<BreakerEffect>),
     Pass(u64),
@@ -32,6 +34,7 @@ fn effect() -> impl Strategy<Value = Option<BreakerEffect>> {
 fn moves() -> impl Strategy<Value = Vec<Move>> {
     let one = prop_oneof![
         8 => Just(Move::Admit),
+        3 => (0_usize..8).prop_map(Move::Begin),
         8 => (0_usize..8, effect()).prop_map(|(place, effect)| Move::Settle(place, effect)),
         3 => (0_u64..20_000).prop_map(Move::Pass),
         1 => prop::option::of(0_u64..20_000).prop_map(Move::ForceOpen),
@@ -103,6 +106,14 @@ proptest! {
                         }
                     }
                 }
+                Move::Begin(place) => {
+                    let before = breaker.state(now);
+                    let outstanding = out.len().max(1);
+                    if let Some((ticket, ..)) = out.get_mut(place % outstanding) {
+                        breaker.begun(ticket, now);
+                    }
+                    prop_assert_eq!(before, breaker.state(now), "the beginning of an answer changed the state");
+                }
                 Move::Settle(place, effect) if !out.is_empty() => {
                     let (ticket, given, probe) = out.swap_remove(place % out.len());
                     let before = note(&breaker, now, &mut epoch);
@@ -119,6 +130,29 @@ proptest! {
                 Move::Settle(..) => {}
             }
             note(&breaker, now, &mut epoch);
+        }
+    }
+
+    /// Calls one after another are judged by their ends, whether or not their answers are told to have begun.
+    #[test]
+    fn the_beginning_of_an_answer_says_nothing_that_its_end_takes_back(
+        calls in prop::collection::vec((0_u64..4_000, any::<bool>(), any::<bool>()), 0..80),
+    ) {
+        let mut now = Instant::now();
+        let (mut told, mut plain) = (Breaker::new(config(1, 1)), Breaker::new(config(1, 1)));
+        for (pass, begins, fails) in calls {
+            now += Duration::from_millis(pass);
+            let effect = if fails { BreakerEffect::Failure } else { BreakerEffect::Success };
+            let tickets = (told.admit(now), plain.admit(now));
+            prop_assert_eq!(tickets.0.is_ok(), tickets.1.is_ok());
+            if let (Ok(mut a), Ok(b)) = tickets {
+                if begins {
+                    told.begun(&mut a, now);
+                }
+                told.settle(a, Some(effect), now, 0.5);
+                plain.settle(b, Some(effect), now, 0.5);
+            }
+            prop_assert_eq!((told.state(now), told.peek(now)), (plain.state(now), plain.peek(now)));
         }
     }
 
@@ -237,6 +271,45 @@ fn half_of_many_calls_failing_opens_it_and_old_failures_are_forgotten() {
     assert_eq!(breaker.state(now), BreakerState::Closed, "four calls are too few, and four are forgotten");
     play(&mut breaker, now, false);
     play(&mut breaker, now, true);
+    assert_eq!(breaker.state(now), BreakerState::Open);
+}
+
+#[test]
+fn long_answers_under_way_outweigh_a_few_quick_failures_until_they_break_too() {
+    let mut now = Instant::now();
+    let mut breaker = Breaker::new(BreakerConfig { consecutive_failures: 10, min_calls: 20, ..config(1, 1) });
+    let mut running = Vec::new();
+    for call in 0..400 {
+        now += Duration::from_millis(10);
+        let mut ticket = breaker.admit(now).unwrap();
+        if call % 20 == 0 {
+            breaker.settle(ticket, Some(BreakerEffect::Failure), now, 0.0);
+        } else {
+            breaker.begun(&mut ticket, now);
+            running.push(ticket);
+        }
+    }
+    assert_eq!(breaker.state(now), BreakerState::Closed);
+    let mut broken = 0;
+    for ticket in running {
+        if breaker.state(now) == BreakerState::Closed {
+            breaker.settle(ticket, Some(BreakerEffect::Failure), now, 0.0);
+            broken += 1;
+        }
+    }
+    assert_eq!(broken, 10, "ten in a row, since no answer has begun meanwhile");
+}
+
+#[test]
+fn answers_that_begin_and_break_one_after_another_open_it_as_quick_failures_do() {
+    let now = Instant::now();
+    let mut breaker = Breaker::new(config(1, 1));
+    for _ in 0..3 {
+        assert_eq!(breaker.state(now), BreakerState::Closed);
+        let mut ticket = breaker.admit(now).unwrap();
+        breaker.begun(&mut ticket, now);
+        breaker.settle(ticket, Some(BreakerEffect::Failure), now, 0.0);
+    }
     assert_eq!(breaker.state(now), BreakerState::Open);
 }
 
