@@ -334,8 +334,8 @@ async fn under_load_every_stream_ends_honestly_the_counts_agree_and_nothing_grow
     let directory = tempfile::tempdir().unwrap();
     let sim = Process::start(&["sim", "--port", "0", "--delay", "50"]);
     let (file, data) = (directory.path().join("llm.yaml"), directory.path().join("data"));
-    // Faults come at once and successes after seconds, so in the first second a breaker would see little but faults, open, and
-    // leave few streams to be looked at.
+    // All streams are asked for at once, and those that fail do so before the first of the others answers: a breaker would see
+    // nothing but faults, open, and leave few streams to be looked at.
     let text = format!(
         "providers: {{ a: {{ type: openai, base_url: {:?}, api_key: sk-load, retry: {{ attempts: 1 }}, circuit_breaker: {{ enabled: false }}, \
          timeouts: {{ idle_bytes: 5s }} }} }}\nroutes: {{ \"*\": {{ targets: [{{ provider: a }}] }} }}\n\

@@ -196,6 +196,23 @@ async fn three_answers_that_break_off_after_content_open_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn answers_under_way_keep_it_closed_though_none_of_them_has_ended() {
+    let long = || Script::stream([event("x"), Act::Wait(seconds(60)), event("!end")]);
+    let scripts = (0..30).map(|nth| if nth % 3 == 2 { long() } else { status(500) });
+    let mut config = config();
+    config.circuit_breaker.failure_rate = 0.7;
+    let rig = rig(config, scripts);
+    let mut running = Vec::new();
+    for nth in 0..30 {
+        match rig.runner.execute(streaming()).await {
+            Ok(run) => running.push(run),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Upstream, "call {nth}"),
+        }
+    }
+    assert_eq!((running.len(), state(&rig)), (10, BreakerState::Closed));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_that_began_before_it_opened_changes_nothing_when_it_ends() {
     let long = Script::stream([event("x"), Act::Wait(seconds(2)), event("!end")]);
     let rig = rig(config(), [long, status(500), status(500), status(500)]);
