@@ -204,3 +204,6 @@ fn put(out: &mut Vec<u8>, text: fmt::Arguments<'_>) {
     // Memory takes everything.
     _ = out.write_fmt(text);
 }
+
+#[cfg(test)]
+mod tests;
