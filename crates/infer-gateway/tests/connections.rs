@@ -231,7 +231,8 @@ async fn a_request_with_two_lengths_is_the_last_one_of_its_connection() {
 
 #[tokio::test]
 async fn a_client_that_leaves_a_stream_ends_its_call_although_it_asked_for_more() {
-    let scene = Scene::new().await;
+    // Nothing is written that could tell.
+    let scene = Setting::yaml("gateway: { keep_alive: 1h }").start().await;
     for (calls, more) in (1..).zip([String::new(), named("two", "m", false)]) {
         let mut client = connect(&scene).await;
         say(&mut client, &(named("one", "sim-stall", true) + &more)).await;

@@ -1,4 +1,8 @@
-//! Whether a request's body was read to its end.
+//! Whether a request's body was read to its end, as far as a length tells.
+//!
+//! A body in chunks never counts as read: if it came with a length as well, hyper has taken that away and closes the connection
+//! after the answer, since somebody in between may have seen another end of the request (RFC 9112, section 6.1, read
+//! 2026-11-22). Only hyper knows that, so the answer stays with it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,7 +15,7 @@ use http::Request;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 
-/// Knows it of one request whose body has a length.
+/// Knows it of one request.
 pub(super) struct Heard(Arc<AtomicBool>);
 
 impl Heard {
@@ -43,7 +47,7 @@ impl http_body::Body for Listened {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
-        // By its length, and not by a frame that is none: that also comes after an error.
+        // Not when there is no further frame: that is so after an error too, and at the end of chunks.
         if self.body.is_end_stream() {
             self.heard.store(true, Ordering::Release);
         }

@@ -35,7 +35,7 @@ pub(super) async fn serve(server: Arc<Server>, mut io: Io, address: SocketAddr) 
         (io, ahead) = (on, beyond);
         let then = if server.is_draining() { Then::Closes } else { then };
         stream(&mut io, &mut ahead, response, then, now()).await?;
-        if then == Then::Closes || server.is_draining() {
+        if then == Then::Closes {
             return Ok(poll_fn(|cx| Pin::new(&mut io).poll_shutdown(cx)).await?);
         }
     }
@@ -98,11 +98,8 @@ async fn until_streamed(
 
 /// What becomes of the connection after the answer to `request`; none when hyper has to write it in any case.
 fn then(request: &Request<Incoming>) -> Option<Then> {
-    let is_plain = request.version() == Version::HTTP_11
-        && !matches!(*request.method(), Method::HEAD | Method::CONNECT)
-        // If it came with a length as well, hyper has taken that away and has to close the connection, since somebody in
-        // between may have read another end of the request (RFC 9112, section 6.1, read 2026-11-22).
-        && !request.headers().contains_key(TRANSFER_ENCODING);
+    let is_plain =
+        request.version() == Version::HTTP_11 && !matches!(*request.method(), Method::HEAD | Method::CONNECT);
     is_plain.then(|| if says_close(request.headers()) { Then::Closes } else { Then::GoesOn })
 }
 

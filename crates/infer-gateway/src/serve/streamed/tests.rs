@@ -219,7 +219,7 @@ proptest! {
         takes_nothing: bool,
     ) {
         if takes_nothing {
-            client.takes.extend([None; 2_000]);
+            client.takes.extend(std::iter::repeat_n(None, 2_000));
         }
         client.sends.push_back(Some(Vec::new()));
         let (streamed, alive) = answer(&says, false);
@@ -236,7 +236,7 @@ fn what_is_there_at_once_goes_out_in_one_write_with_the_head() {
     let (streamed, _alive) =
         answer(&[Said::Data(b"one".to_vec()), Said::Data(b"two".to_vec()), Said::End], true);
     let mut client = Client { takes: [Some(usize::MAX)].into(), ..Client::default() };
-    client.takes.extend([None; 2_000]);
+    client.takes.extend(std::iter::repeat_n(None, 2_000));
     assert!(matches!(run(streamed, &mut client, &mut Vec::new()), Poll::Ready(Ok(()))));
     assert_eq!(
         String::from_utf8(client.took).unwrap(),
