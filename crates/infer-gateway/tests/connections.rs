@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use common::{Scene, Setting};
@@ -28,10 +29,10 @@ fn body(model: &str, is_streamed: bool) -> String {
 fn request(version: &str, headers: &[&str], body: &str) -> String {
     let mut text = format!("POST /v1/chat/completions HTTP/{version}\r\nhost: x\r\n");
     for header in headers {
-        text += &format!("{header}\r\n");
+        write!(text, "{header}\r\n").unwrap();
     }
     if !headers.iter().any(|header| header.contains("chunked")) {
-        text += &format!("content-length: {}\r\n", body.len());
+        write!(text, "content-length: {}\r\n", body.len()).unwrap();
     }
     text + "\r\n" + body
 }
