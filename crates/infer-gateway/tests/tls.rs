@@ -152,6 +152,35 @@ async fn an_answer_comes_over_https_in_the_protocol_that_was_agreed_on() {
 }
 
 #[tokio::test]
+async fn streams_follow_each_other_on_one_encrypted_connection_which_then_ends_with_a_goodbye() {
+    let Some(authority) = Authority::make() else { return };
+    let scene = Setting::yaml(&authority.section("")).start().await;
+    let mut client = connect(&scene, &authority.client(None, &["http/1.1"])).await.unwrap();
+    let body = r#"{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}]}"#;
+    for connection in ["keep-alive", "close"] {
+        let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: x";
+        let length = body.len();
+        let request = format!("{head}\r\nconnection: {connection}\r\ncontent-length: {length}\r\n\r\n{body}");
+        client.write_all(request.as_bytes()).await.unwrap();
+    }
+    let mut said = String::new();
+    // Without the goodbye of TLS this is an error.
+    client.read_to_string(&mut said).await.unwrap();
+    assert_eq!(said.matches("HTTP/1.1 200 OK\r\n").count(), 2, "{said}");
+    assert_eq!(said.matches("data: [DONE]\n\n\r\n0\r\n\r\n").count(), 2, "{said}");
+    assert!(said.ends_with("0\r\n\r\n"), "{said}");
+    // Who leaves in the middle takes the call along here too.
+    let mut client = connect(&scene, &authority.client(None, &["http/1.1"])).await.unwrap();
+    let body = body.replace("\"m\"", "\"sim-stall\"");
+    let head = "POST /v1/chat/completions HTTP/1.1\r\nhost: x";
+    let request = format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    client.write_all(request.as_bytes()).await.unwrap();
+    client.read_u8().await.unwrap();
+    drop(client);
+    scene.sims.first().unwrap().until_cancelled(1).await;
+}
+
+#[tokio::test]
 async fn a_client_is_let_in_by_a_certificate_of_the_authority_and_by_no_other() {
     let Some(authority) = Authority::make() else { return };
     let scene = Setting::yaml(&authority.section(", client_ca: \"ca.pem\"")).start().await;
