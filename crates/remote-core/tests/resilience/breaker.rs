@@ -200,7 +200,7 @@ async fn answers_under_way_keep_it_closed_though_none_of_them_has_ended() {
     let long = || Script::stream([event("x"), Act::Wait(seconds(60)), event("!end")]);
     let scripts = (0..30).map(|nth| if nth % 3 == 2 { long() } else { status(500) });
     let mut config = config();
-    config.circuit_breaker.failure_rate = 0.7;
+    config.circuit_breaker.failure_rate = 0.8;
     let rig = rig(config, scripts);
     let mut running = Vec::new();
     for nth in 0..30 {
