@@ -1,12 +1,10 @@
 //! A provider as a runner.
 
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::Uri;
 use infer_core::{
     BreakerReport, Content, Controls, CostEstimate, EmbedBatch, Embeddings, ExecuteBatch, Health,
     InferenceError, LimitReport, ListedModel, Messages, ModelRunner, RelayAnswer, RelayRequest, RunHandle,
@@ -173,9 +171,9 @@ impl<P: RemoteProvider> RemoteRunnerBuilder<P> {
             Some(transport) => transport,
             None => {
                 let probe = ExecuteBatch::new("", Messages::Typed(Vec::new()));
-                let direct =
-                    self.provider.endpoint(Call::Generate(&probe)).is_ok_and(|uri| is_loopback(&uri));
-                Arc::new(HttpTransport::by(&self.config.timeouts, &self.config.network, direct)?)
+                let uri = self.provider.endpoint(Call::Generate(&probe)).ok();
+                let (timeouts, network) = (&self.config.timeouts, &self.config.network);
+                Arc::new(HttpTransport::toward(uri.as_ref(), timeouts, network)?)
             }
         };
         let seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
@@ -201,13 +199,6 @@ impl<P: RemoteProvider> RemoteRunnerBuilder<P> {
         };
         Ok(RemoteRunner { pipeline: Arc::new(pipeline) })
     }
-}
-
-/// Whether an address is on this machine, where no proxy belongs in between.
-fn is_loopback(uri: &Uri) -> bool {
-    let host = uri.host().unwrap_or_default();
-    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 #[async_trait]

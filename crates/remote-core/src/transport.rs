@@ -5,8 +5,9 @@
 
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -101,7 +102,11 @@ pub(crate) const IDLE: Duration = Duration::from_secs(50);
 /// Refuses redirects and repeats nothing by itself, so every attempt is seen and no key goes to another host.
 #[derive(Debug)]
 pub struct HttpTransport {
-    client: reqwest::Client,
+    client: OnceLock<reqwest::Client>,
+    timeouts: TimeoutConfig,
+    network: NetworkConfig,
+    /// Whether the system's proxy is left out.
+    local: bool,
     direct: Option<Direct>,
     /// The last address asked for. A provider has few, and reading one anew costs more than comparing.
     address: Mutex<Option<(Uri, Url)>>,
@@ -127,6 +132,49 @@ impl HttpTransport {
         network: &NetworkConfig,
         direct: bool,
     ) -> Result<Self, InferenceError> {
+        let transport = Self::idle(timeouts, network, direct);
+        transport.client()?;
+        Ok(transport)
+    }
+
+    /// The same for requests to `uri` and its neighbours. A client that they do not need is not set up before it is needed: it
+    /// holds the system's root certificates.
+    pub(crate) fn toward(
+        uri: Option<&Uri>,
+        timeouts: &TimeoutConfig,
+        network: &NetworkConfig,
+    ) -> Result<Self, InferenceError> {
+        let transport = Self::idle(timeouts, network, uri.is_some_and(is_loopback));
+        let direct = transport.direct.as_ref().filter(|_| network.ca.is_none());
+        if !uri.is_some_and(|uri| direct.is_some_and(|direct| direct.leads_to(uri))) {
+            transport.client()?;
+        }
+        Ok(transport)
+    }
+
+    fn idle(timeouts: &TimeoutConfig, network: &NetworkConfig, local: bool) -> Self {
+        Self {
+            client: OnceLock::new(),
+            timeouts: timeouts.clone(),
+            network: network.clone(),
+            local,
+            direct: Direct::new(timeouts, network, local),
+            address: Mutex::new(None),
+        }
+    }
+
+    fn client(&self) -> Result<&reqwest::Client, InferenceError> {
+        match self.client.get() {
+            Some(client) => Ok(client),
+            None => {
+                let client = self.set_up()?;
+                Ok(self.client.get_or_init(|| client))
+            }
+        }
+    }
+
+    fn set_up(&self) -> Result<reqwest::Client, InferenceError> {
+        let Self { timeouts, network, .. } = self;
         let builder = reqwest::Client::builder()
             .user_agent(AGENT)
             .redirect(redirect::Policy::none())
@@ -138,18 +186,17 @@ impl HttpTransport {
             .http2_keep_alive_interval(Duration::from_secs(20))
             .http2_keep_alive_timeout(Duration::from_secs(10))
             .http2_adaptive_window(true);
-        let builder = network.apply(builder, direct)?;
+        let builder = network.apply(builder, self.local)?;
         // A file of authorities is the client's own matter; without one all clients share the system's.
         #[cfg(feature = "rustls")]
         let builder = match (tls::config()?, &network.ca) {
             (_, Some(_)) => builder,
             (shared, None) => builder.tls_backend_preconfigured(shared),
         };
-        let client = builder.build().map_err(|error| {
+        builder.build().map_err(|error| {
             let cause = chain(&error).join(": ");
             InferenceError::config(format!("the HTTP client cannot be set up: {cause}"))
-        })?;
-        Ok(Self { client, direct: Direct::new(timeouts, network, direct), address: Mutex::new(None) })
+        })
     }
 
     /// The address as reqwest wants it.
@@ -163,6 +210,13 @@ impl HttpTransport {
         *last = Some((uri.clone(), url.clone()));
         Ok(url)
     }
+}
+
+/// Whether an address is on this machine, where no proxy belongs in between.
+fn is_loopback(uri: &Uri) -> bool {
+    let host = uri.host().unwrap_or_default();
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 /// How connections are secured, the same for all transports of the process.
@@ -220,7 +274,10 @@ impl HttpTransport {
         let mut request = reqwest::Request::new(head.method, self.url(&head.uri)?);
         *request.headers_mut() = head.headers;
         *request.body_mut() = Some(body.into());
-        let response = self.client.execute(request).await.map_err(classify)?;
+        let client = self
+            .client()
+            .map_err(|error| TransportError::new(TransportFault::Before(TransportKind::Tls), error))?;
+        let response = client.execute(request).await.map_err(classify)?;
         let (head, body) = Response::<reqwest::Body>::from(response).into_parts();
         Ok(Response::from_parts(head, Box::pin(Frames(body))))
     }

@@ -2,7 +2,7 @@
 
 /// What a part holds.
 pub(crate) trait Part: Default {
-    /// Makes it as new, keeping its memory.
+    /// Makes it as new.
     fn clear(&mut self);
 }
 

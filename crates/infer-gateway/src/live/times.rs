@@ -12,16 +12,11 @@ const IN_OCTAVE: usize = 1 << BITS;
 const BUCKETS: usize = (32 - BITS as usize + 1) * IN_OCTAVE;
 
 /// Times counted by bucket.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Times {
     count: u32,
-    buckets: Box<[u32]>,
-}
-
-impl Default for Times {
-    fn default() -> Self {
-        Self { count: 0, buckets: vec![0; BUCKETS].into() }
-    }
+    /// None while nothing is counted.
+    buckets: Vec<u32>,
 }
 
 impl fmt::Debug for Times {
@@ -32,10 +27,7 @@ impl fmt::Debug for Times {
 
 impl Part for Times {
     fn clear(&mut self) {
-        if self.count > 0 {
-            self.count = 0;
-            self.buckets.fill(0);
-        }
+        *self = Self::default();
     }
 }
 
@@ -43,6 +35,7 @@ impl Times {
     /// Counts one.
     pub(crate) fn add(&mut self, time: Duration) {
         let micros = u32::try_from(time.as_micros()).unwrap_or(u32::MAX);
+        self.buckets.resize(BUCKETS, 0);
         if let Some(bucket) = self.buckets.get_mut(bucket_of(micros)) {
             *bucket = bucket.saturating_add(1);
             self.count = self.count.saturating_add(1);
@@ -55,6 +48,7 @@ impl Times {
             return;
         }
         self.count = self.count.saturating_add(other.count);
+        self.buckets.resize(BUCKETS, 0);
         for (bucket, more) in self.buckets.iter_mut().zip(&other.buckets) {
             *bucket = bucket.saturating_add(*more);
         }
