@@ -378,6 +378,24 @@ mod tests {
     }
 
     #[test]
+    fn a_client_is_set_up_at_once_unless_no_request_to_the_upstream_needs_it() {
+        let is_set_up = |uri: Option<&'static str>, network: &NetworkConfig| {
+            let uri = uri.map(Uri::from_static);
+            let transport = HttpTransport::toward(uri.as_ref(), &TimeoutConfig::default(), network).unwrap();
+            transport.client.get().is_some()
+        };
+        let plain = NetworkConfig::default();
+        assert!(!is_set_up(Some("http://127.0.0.1:8000/v1"), &plain));
+        assert!(is_set_up(Some("https://127.0.0.1:8000/v1"), &plain));
+        assert!(is_set_up(None, &plain));
+        let proxied = NetworkConfig { proxy: Some("http://127.0.0.1:3128".to_owned()), ..plain.clone() };
+        assert!(is_set_up(Some("http://example.test/v1"), &proxied));
+        let wrong = NetworkConfig { ca: Some("/no/such/file.pem".into()), ..plain };
+        let uri = Uri::from_static("http://127.0.0.1:8000/v1");
+        assert!(HttpTransport::toward(Some(&uri), &TimeoutConfig::default(), &wrong).is_err());
+    }
+
+    #[test]
     fn causes_are_told_apart_by_their_text() {
         for (connecting, text, kind) in [
             (true, "dns error: failed to lookup address information", TransportKind::Dns),
