@@ -3,8 +3,9 @@
 use std::io::{self, IsTerminal as _};
 
 use inference::config::{LogConfig, LogFormat};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::registry::LookupSpan;
-use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::failure::Failure;
 use crate::upstream::variable;
@@ -33,8 +34,9 @@ where
         (None, 1, _) => ONCE.to_owned(),
         (None, _, _) => TWICE.to_owned(),
     };
-    let filter = EnvFilter::try_new(&filter)
-        .map_err(|error| Failure::usage(format!("RUST_LOG: {error}: write it as in RUST_LOG=debug")))?;
+    let filter: Targets = filter.parse().map_err(|error| {
+        Failure::usage(format!("RUST_LOG: {error}: write it as in RUST_LOG=warn,remote_core=debug"))
+    })?;
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
     Ok(Some(match wanted.format {
         LogFormat::Json => {
