@@ -63,7 +63,7 @@ mod whole;
 
 pub use config::RemoteConfig;
 #[doc(no_inline)]
-pub use infer_core::{InferenceError, Rates};
+pub use infer_core::{InferenceError, ModelRunner, Rates};
 pub use presets::{About, Preset, Presets};
 pub use provider::{Call, EmbedLimits, Fault, Operation, ProviderConfig, RemoteFactory, RemoteProvider};
 pub use runner::{RemoteRunner, RemoteRunnerBuilder};

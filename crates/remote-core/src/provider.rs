@@ -15,9 +15,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::config::RemoteConfig;
+use crate::meter::{EventSink, MetricsSink};
 use crate::presets::Presets;
 use crate::runner::RemoteRunner;
-use crate::session::{CredentialSource, RemoteSessionActor, SessionSnapshot};
+use crate::session::{CredentialSource, RemoteSessionActor, SessionHandle, SessionSnapshot};
 use crate::settings::MemberDocs;
 use crate::site::Site;
 
@@ -231,6 +232,22 @@ pub trait ProviderConfig: DeserializeOwned + fmt::Debug + Send + Sync + 'static 
     /// # Errors
     /// [`InferenceError::Config`] for settings that do not fit, all faults at once.
     fn into_provider(self, name: &str) -> Result<Self::Provider, InferenceError>;
+
+    /// Makes the runner; what becomes of its calls is told to `sink`.
+    ///
+    /// [`provider_settings!`](crate::provider_settings) writes this into the provider's crate, so that its calls are compiled
+    /// there and not in every program.
+    ///
+    /// # Errors
+    /// As for [`RemoteRunner::new`].
+    fn into_runner(
+        self,
+        name: &str,
+        session: SessionHandle,
+        sink: Arc<dyn MetricsSink>,
+    ) -> Result<Arc<dyn ModelRunner>, InferenceError> {
+        RemoteRunner::shared(self, name, session, sink)
+    }
 }
 
 /// Reads settings that stand at `place` of a configuration, and the preset they may name.
@@ -286,6 +303,6 @@ impl<C: ProviderConfig> RunnerFactory for RemoteFactory<C> {
     async fn build(&self, name: &str, settings: Value) -> Result<Arc<dyn ModelRunner>, InferenceError> {
         let config: C = settings_at(&format!("providers.{name}"), settings)?;
         let session = RemoteSessionActor::bootstrap(config.credentials()?).await?;
-        Ok(Arc::new(RemoteRunner::named(name, config, session)?))
+        config.into_runner(name, session, Arc::new(EventSink))
     }
 }

@@ -72,6 +72,21 @@ impl<P: RemoteProvider> RemoteRunner<P> {
         Self::builder(config.into_provider(name)?, session).with_config(remote).build()
     }
 
+    /// The same for whoever does not care which provider it is; what becomes of its calls is told to `sink`.
+    ///
+    /// # Errors
+    /// As for [`RemoteRunner::new`].
+    pub fn shared<C: ProviderConfig<Provider = P>>(
+        config: C,
+        name: &str,
+        session: SessionHandle,
+        sink: Arc<dyn MetricsSink>,
+    ) -> Result<Arc<dyn ModelRunner>, InferenceError> {
+        let remote = config.remote();
+        let runner = Self::builder(config.into_provider(name)?, session).with_config(remote);
+        Ok(Arc::new(runner.with_sink(sink).build()?))
+    }
+
     /// A runner put together by hand: own transport, own settings.
     pub fn builder(provider: P, session: SessionHandle) -> RemoteRunnerBuilder<P> {
         RemoteRunnerBuilder {

@@ -154,6 +154,15 @@ macro_rules! provider_settings {
             fn into_provider(self, name: &str) -> Result<$provider, $crate::InferenceError> {
                 $provider::new(&self, name)
             }
+
+            fn into_runner(
+                self,
+                name: &str,
+                session: $crate::session::SessionHandle,
+                sink: std::sync::Arc<dyn $crate::meter::MetricsSink>,
+            ) -> Result<std::sync::Arc<dyn $crate::ModelRunner>, $crate::InferenceError> {
+                $crate::RemoteRunner::shared(self, name, session, sink)
+            }
         }
     };
     (@credentials $settings:ident) => { Ok($settings.api_key.clone().into()) };

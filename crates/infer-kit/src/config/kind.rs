@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use infer_core::{InferenceError, ModelRunner, RunnerFactory};
 use remote_core::meter::{EventSink, Fanout, MetricsSink};
 use remote_core::session::RemoteSessionActor;
-use remote_core::{Presets, ProviderConfig, RemoteRunner};
+use remote_core::{Presets, ProviderConfig};
 
 use super::fault::Fault;
 use super::tree::Node;
@@ -124,9 +124,7 @@ impl<C: ProviderConfig + Clone> Settings for RemoteSettings<C> {
     ) -> Result<Arc<dyn ModelRunner>, InferenceError> {
         let session = RemoteSessionActor::bootstrap(self.0.credentials()?).await?;
         let sink = Fanout(vec![Arc::new(EventSink), sink]);
-        let provider = self.0.clone().into_provider(name)?;
-        let runner = RemoteRunner::builder(provider, session).with_config(self.0.remote());
-        Ok(Arc::new(runner.with_sink(Arc::new(sink)).build()?))
+        self.0.clone().into_runner(name, session, Arc::new(sink))
     }
 }
 
