@@ -109,8 +109,8 @@ impl RunHandle {
     }
 
     /// An answer that is all there.
-    pub fn collected(meta: RunMeta, completion: Completion) -> Self {
-        Self { meta, answer: Answer::Whole(Box::new(completion)) }
+    pub fn collected(meta: RunMeta, completion: impl Into<Box<Completion>>) -> Self {
+        Self { meta, answer: Answer::Whole(completion.into()) }
     }
 
     /// What is known about the run.
@@ -131,15 +131,23 @@ impl RunHandle {
     /// # Errors
     /// Whatever ends the stream early; what had arrived is lost then. Read [`RunHandle::into_stream`] to keep it.
     pub async fn collect(self) -> Result<Completion, InferenceError> {
+        Ok(*self.into_whole().await?.1)
+    }
+
+    /// The whole answer in its box, with what is known about the run; for whoever passes both on.
+    ///
+    /// # Errors
+    /// As for [`RunHandle::collect`].
+    pub async fn into_whole(self) -> Result<(RunMeta, Box<Completion>), InferenceError> {
         let mut stream = match self.answer {
-            Answer::Whole(whole) => return Ok(*whole),
+            Answer::Whole(whole) => return Ok((self.meta, whole)),
             Answer::Stream(stream) => stream,
         };
-        let mut whole = Completion::default();
+        let mut whole = Box::<Completion>::default();
         while let Some(chunk) = poll_fn(|cx| stream.as_mut().poll_next(cx)).await {
             whole.push(chunk?);
         }
-        Ok(whole)
+        Ok((self.meta, whole))
     }
 }
 

@@ -169,7 +169,7 @@ impl Router {
             Answer::Whole(mut meta, whole) => {
                 meta.tried = won.tried;
                 won.held.settle(Spent { end: End::Whole, usage: whole.usage, cost: whole.cost });
-                Ok(RunHandle::collected(meta, *whole))
+                Ok(RunHandle::collected(meta, whole))
             }
             Answer::Streamed(run) => {
                 let mut meta = run.meta().clone();

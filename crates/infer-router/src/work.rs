@@ -100,9 +100,9 @@ impl Work for ExecuteBatch {
             if streaming {
                 return Ok(Answer::Streamed(run));
             }
-            let meta = run.meta().clone();
             // Nothing was handed to the caller yet, so what fails here can still fail over.
-            Ok(Answer::Whole(meta, Box::new(run.collect().await?)))
+            let (meta, whole) = run.into_whole().await?;
+            Ok(Answer::Whole(meta, whole))
         }
         .boxed()
     }

@@ -103,8 +103,8 @@ impl<P: RemoteProvider> Pipeline<P> {
                     return Ok(handle);
                 }
                 // Asked for one piece, answered in many: some upstreams always stream.
-                let meta = handle.meta().clone();
-                Ok(RunHandle::collected(meta, Box::pin(handle.collect()).await?))
+                let (meta, whole) = Box::pin(handle.into_whole()).await?;
+                Ok(RunHandle::collected(meta, whole))
             }
         }
     }

@@ -126,8 +126,7 @@ async fn whole<D: Dialect>(
     how: &D::How,
     watch: &mut Watch,
 ) -> Result<Answer, Failure> {
-    let meta = run.meta().clone();
-    let completion = run.collect().await?;
+    let (meta, completion) = run.into_whole().await?;
     watch.answered_by(&meta);
     watch.cached(cached);
     let seen = watch.seen();

@@ -161,13 +161,13 @@ impl<R: ModelRunner> CachedRunner<R> {
         };
         let is_streaming = batch.is_streaming();
         let run = self.inner.execute(batch).await?;
-        let meta = run.meta().clone();
         if is_streaming {
+            let meta = run.meta().clone();
             let stream =
                 Recording { inner: run.into_stream(), taken: Some((keeper, Completion::default(), 0)) };
             return Ok((RunHandle::streaming(meta, stream), CacheOutcome::Miss));
         }
-        let completion = run.collect().await?;
+        let (meta, completion) = run.into_whole().await?;
         keeper.keep(&completion);
         Ok((RunHandle::collected(meta, completion), CacheOutcome::Miss))
     }
