@@ -10,15 +10,16 @@ pub(crate) trait Part: Default {
 /// when it was.
 #[derive(Debug)]
 pub(crate) struct Ring<T> {
+    /// None before the first was named.
     parts: Vec<T>,
+    count: usize,
     newest: u64,
 }
 
 impl<T: Part> Ring<T> {
     /// Keeps the last `count` parts; at least one.
     pub(crate) fn new(count: usize) -> Self {
-        let parts = std::iter::repeat_with(T::default).take(count.max(1)).collect();
-        Self { parts, newest: 0 }
+        Self { parts: Vec::new(), count: count.max(1), newest: 0 }
     }
 
     /// The part with `number`, which becomes the newest if it is later than all before.
@@ -26,7 +27,8 @@ impl<T: Part> Ring<T> {
     /// A clock that steps back within the ring meets the parts that were there. One that steps back by more was far ahead
     /// before, so what is kept belongs to no time and is forgotten.
     pub(crate) fn part(&mut self, number: u64) -> Option<&mut T> {
-        let count = self.parts.len() as u64;
+        self.parts.resize_with(self.count, T::default);
+        let count = self.count as u64;
         if number > self.newest {
             let missed = (number - self.newest).min(count);
             for number in number - missed + 1..=number {
@@ -42,7 +44,7 @@ impl<T: Part> Ring<T> {
 
     /// The parts from `first` to `last` that are kept, in order, each with its number.
     pub(crate) fn between(&self, first: u64, last: u64) -> impl Iterator<Item = (u64, &T)> {
-        let count = self.parts.len() as u64;
+        let count = self.count as u64;
         let oldest = (self.newest + 1).saturating_sub(count);
         let kept = first.max(oldest)..last.min(self.newest).saturating_add(1);
         kept.filter_map(move |number| Some((number, self.parts.get(self.place(number))?)))
@@ -55,7 +57,7 @@ impl<T: Part> Ring<T> {
 
     #[expect(clippy::cast_possible_truncation, reason = "the remainder is below a usize")]
     fn place(&self, number: u64) -> usize {
-        (number % self.parts.len() as u64) as usize
+        (number % self.count as u64) as usize
     }
 }
 
