@@ -153,6 +153,8 @@ impl HttpTransport {
     }
 
     fn idle(timeouts: &TimeoutConfig, network: &NetworkConfig, local: bool) -> Self {
+        #[cfg(feature = "rustls")]
+        tls::provide();
         Self {
             client: OnceLock::new(),
             timeouts: timeouts.clone(),
@@ -233,16 +235,21 @@ mod tls {
     /// not for every provider.
     static CONFIG: OnceLock<ClientConfig> = OnceLock::new();
 
-    /// The system's root certificates, and HTTP/2 where the server offers it.
-    pub(super) fn config() -> Result<ClientConfig, InferenceError> {
-        if let Some(config) = CONFIG.get() {
-            return Ok(config.clone());
-        }
+    /// Sees to it that rustls has something to encrypt with, also for whoever else uses it in this process.
+    pub(super) fn provide() {
         if CryptoProvider::get_default().is_none() {
             // Ours is used only if the program has chosen none. Losing a race means that somebody else has just installed
             // one, which is as good.
             let _ = ring::default_provider().install_default();
         }
+    }
+
+    /// The system's root certificates, and HTTP/2 where the server offers it.
+    pub(super) fn config() -> Result<ClientConfig, InferenceError> {
+        if let Some(config) = CONFIG.get() {
+            return Ok(config.clone());
+        }
+        provide();
         let mut config = ClientConfig::with_platform_verifier()
             .map_err(|error| InferenceError::config(format!("TLS cannot be set up: {error}")))?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
