@@ -1,7 +1,7 @@
 //! Everything hard about calling a remote model, done once.
 //!
 //! A provider says where it is, how it is asked, what its errors mean and what it costs ([`RemoteProvider`]);
-//! [`RemoteRunner`] makes a [`ModelRunner`](infer_core::ModelRunner) of it. In between stands one pipeline:
+//! [`RemoteRunner`] makes a [`ModelRunner`] of it. In between stands one pipeline:
 //!
 //! ```text
 //! request ─► encode ─► session ─► authorize ─► transport ─► status ─► classify ─► refine ─► error
@@ -18,7 +18,7 @@
 //! - **Redirects are refused**, since following one could carry the key to another host.
 //! - **Keys cannot be printed** ([`session::Secret`]), and are taken out of what an upstream says.
 //! - **Dropping cancels**: the connection closes at once, in every phase.
-//! - **What is not modelled passes through** ([`ModelRunner::relay`](infer_core::ModelRunner::relay)): byte for byte, under
+//! - **What is not modelled passes through** ([`ModelRunner::relay`]): byte for byte, under
 //!   all of the above. Event streams are watched for their last event and for errors; the first whole event is the commit
 //!   point, as the whole of a JSON answer is and the first piece of anything else. Only what a POST sets to work is billed
 //!   and counted against limits, and nothing of it is sent twice at a time.
