@@ -34,9 +34,7 @@ where
         (None, 1, _) => ONCE.to_owned(),
         (None, _, _) => TWICE.to_owned(),
     };
-    let filter: Targets = filter.parse().map_err(|error| {
-        Failure::usage(format!("RUST_LOG: {error}: write it as in RUST_LOG=warn,remote_core=debug"))
-    })?;
+    let filter = targets(&filter)?;
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
     Ok(Some(match wanted.format {
         LogFormat::Json => {
@@ -49,4 +47,17 @@ where
             lines.with_ansi(color).with_filter(filter).boxed()
         }
     }))
+}
+
+fn targets(filter: &str) -> Result<Targets, Failure> {
+    let refused = |why: &dyn std::fmt::Display| {
+        Failure::usage(format!("RUST_LOG: {why}: write it as in RUST_LOG=warn,remote_core=debug"))
+    };
+    // It would be taken for the name of a target, and match nothing.
+    if filter.contains(['[', '{']) {
+        return Err(refused(&format_args!(
+            "{filter:?} names spans or fields, and only targets are filtered"
+        )));
+    }
+    filter.parse().map_err(|error| refused(&error))
 }

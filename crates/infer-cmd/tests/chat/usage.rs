@@ -54,8 +54,10 @@ fn input_that_is_not_text_is_refused() {
 
 #[test]
 fn a_log_filter_that_cannot_be_read_is_named() {
-    let ran = run(infer(&["chat", "Hello"]).env("RUST_LOG", "remote_core=loud"));
-    assert!(ran.code == 2 && ran.stderr.contains("RUST_LOG"), "{ran:?}");
+    for filter in ["remote_core=loud", "infer[chat]=debug", "a=b=c"] {
+        let ran = run(infer(&["chat", "Hello"]).env("RUST_LOG", filter));
+        assert!(ran.code == 2 && ran.stderr.contains("RUST_LOG"), "{ran:?}");
+    }
 }
 
 #[test]
