@@ -39,6 +39,11 @@ use crate::failure::Failure;
 use crate::signals::Signals;
 use crate::upstream::Given;
 
+/// That of a static build, where the system brings none that is fit for a server.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
